@@ -1,0 +1,187 @@
+//! How an answer of our own, a refusal or an auth service's yes, is written to a client: whole, in the shape that docker,
+//! podman, proxies and people understand.
+//! Its input is our own but for the challenges of an external API, which are checked before they are sent.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use super::date::http_date;
+use super::framing::Version;
+use super::grammar::is_clean_value;
+use super::refusal::Refusal;
+
+/// What `Allow` says where CONNECT or TRACE was asked for.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// What an auth service says, to the letter, as the Node service of the classic recipe did: whoever asks may compare.
+const CONFIRMED: &str = "User authenticated successfully";
+const UNAUTHORIZED: &str = "Unauthorized";
+
+/// What the body of an answer of our own is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The JSON of the OCI specification, for registry clients: what is under `/v2/`.
+    Oci,
+    /// A sentence for a person.
+    Plain,
+    /// The words of an auth service, for proxies; a sentence where it has none.
+    AuthService,
+}
+
+/// What an answer of our own needs to know of the request that it answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// What the body is.
+    pub form: Form,
+    /// The method was HEAD: the body is left out, its length is not.
+    pub head_only: bool,
+    /// The connection may be used again, as far as the request goes.
+    pub keep: bool,
+    /// Of the client.
+    pub version: Version,
+}
+
+impl Refusal {
+    /// Appends the whole answer. The connection is announced as closing unless `to.keep` and the framing still holds.
+    pub fn write(&self, out: &mut Vec<u8>, to: Shape) {
+        let body = match to.form {
+            Form::Oci => self.json(),
+            Form::AuthService if self.status() == 401 => UNAUTHORIZED.to_owned(),
+            Form::Plain | Form::AuthService => format!("{}\n", self.message()),
+        };
+        begin(out, self.status(), &body, to);
+        if to.form == Form::Oci {
+            push(
+                out,
+                format_args!("Docker-Distribution-Api-Version: registry/2.0\r\n"),
+            );
+        }
+        if let Self::Unauthorized { challenges } = self {
+            for challenge in challenges
+                .iter()
+                .filter(|challenge| is_clean_value(challenge.as_bytes()))
+            {
+                push(out, format_args!("WWW-Authenticate: {challenge}\r\n"));
+            }
+        }
+        if let Some(seconds) = self.retry_after() {
+            push(out, format_args!("Retry-After: {seconds}\r\n"));
+        }
+        if *self == Self::MethodNotAllowed {
+            push(out, format_args!("Allow: {ALLOWED}\r\n"));
+        }
+        let keep = to.keep && !self.breaks_framing();
+        end(out, &body, Shape { keep, ..to });
+    }
+
+    fn json(&self) -> String {
+        let detail = self.retry_after().map_or("null".to_owned(), |seconds| {
+            format!("{{\"retry_after\":{seconds}}}")
+        });
+        format!(
+            "{{\"errors\":[{{\"code\":{},\"message\":{},\"detail\":{detail}}}]}}\n",
+            json_string(self.code()),
+            json_string(self.message())
+        )
+    }
+}
+
+/// Appends an auth service's whole yes. `user` is named if it is given, and must be fit for a field.
+pub fn write_confirmation(out: &mut Vec<u8>, user: Option<&[u8]>, to: Shape) {
+    begin(out, 200, CONFIRMED, to);
+    if let Some(user) = user.filter(|user| is_clean_value(user)) {
+        out.extend_from_slice(b"X-Remote-User: ");
+        out.extend_from_slice(user);
+        out.extend_from_slice(b"\r\n");
+    }
+    end(out, CONFIRMED, to);
+}
+
+/// Status line and the fields that every answer of our own has.
+fn begin(out: &mut Vec<u8>, status: u16, body: &str, to: Shape) {
+    let date = http_date(SystemTime::now());
+    let kind = match to.form {
+        Form::Oci => "application/json",
+        Form::Plain | Form::AuthService => "text/plain; charset=utf-8",
+    };
+    push(
+        out,
+        format_args!(
+            "HTTP/1.1 {status} {}\r\nDate: {date}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n",
+            phrase(status),
+            body.len()
+        ),
+    );
+}
+
+/// What becomes of the connection, and the body.
+fn end(out: &mut Vec<u8>, body: &str, to: Shape) {
+    if !to.keep {
+        push(out, format_args!("Connection: close\r\n"));
+    } else if to.version == Version::Http10 {
+        push(out, format_args!("Connection: keep-alive\r\n"));
+    }
+    out.extend_from_slice(b"\r\n");
+    if !to.head_only {
+        out.extend_from_slice(body.as_bytes());
+    }
+}
+
+/// The challenge of HTTP Basic: the realm as a quoted string, without whatever could end the line.
+pub fn basic_challenge(realm: &str) -> String {
+    let mut challenge = String::from("Basic realm=\"");
+    for character in realm.chars().filter(|character| !character.is_control()) {
+        if matches!(character, '"' | '\\') {
+            challenge.push('\\');
+        }
+        challenge.push(character);
+    }
+    challenge.push('"');
+    challenge
+}
+
+/// RFC 8259, 7.
+fn json_string(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            control if control.is_control() => {
+                quoted.push_str(&format!("\\u{:04x}", u32::from(control)))
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Writing to memory cannot fail.
+pub(super) fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(text);
+}
+
+fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        405 => "Method Not Allowed",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Refused",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,42 @@
+//! HTTP/1.x on the wire: heads, fields, framing, bodies, and the refusals that a client gets.
+//!
+//! Everything that comes in here is hostile, the client's bytes as much as the backend's. What leaves has been parsed
+//! whole and is written anew from what was understood, so that nobody behind or before the gate can read a message
+//! differently from the gate. This room knows no sockets, no users and no settings.
+
+mod answer;
+mod body;
+mod chunks;
+mod date;
+mod fields;
+mod framing;
+mod grammar;
+mod host;
+mod input;
+pub mod location;
+mod refusal;
+mod request;
+mod response;
+mod scan;
+mod sketch;
+mod target;
+mod write;
+
+#[cfg(test)]
+mod equivalence;
+
+pub use answer::{Form, Shape, basic_challenge, write_confirmation};
+pub use body::{Body, is_bad_chunk};
+pub use chunks::ChunkWriter;
+pub use fields::{connection_lists, dropped_on_the_way_in, hop_by_hop};
+pub use framing::{Framing, Version};
+pub use host::{Authority, Scheme};
+pub use input::{INPUT_LIMIT, Input};
+pub use refusal::Refusal;
+pub use request::RequestHead;
+pub use response::{BadResponse, ResponseHead};
+pub use sketch::{Sketch, sketch};
+pub use write::{
+    CONTINUE, ForwardedBy, ResponseShape, write_interim_head, write_request_head,
+    write_response_head,
+};

@@ -1,0 +1,161 @@
+//! Heads as they are passed on: the fields in their order and with their bytes, without those that belong to one
+//! connection or to the gate, and with framing that is written from what was parsed, never copied.
+//! Every value that is added is checked once more where it is written: what could end its line is left out.
+
+use super::answer::push;
+use super::fields::{Folded, connection_lists};
+use super::framing::{Declared, Framing, Version};
+use super::grammar::is_clean_value;
+use super::request::RequestHead;
+use super::response::ResponseHead;
+
+/// Our own answer to `Expect: 100-continue`.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What the gate tells the backend of a request. A value that would not read back as it is here is not sent at all.
+#[derive(Clone, Copy)]
+pub struct ForwardedBy<'a> {
+    /// The whole list of `X-Forwarded-For`.
+    pub for_: &'a str,
+    /// `http` or `https`.
+    pub proto: &'a str,
+    /// The host that the client asked for, with its port.
+    pub host: &'a str,
+    /// The client's address.
+    pub real_ip: &'a str,
+    /// Made anew for each request.
+    pub request_id: &'a str,
+    /// Who was let in, where it is known.
+    pub remote_user: Option<&'a [u8]>,
+    /// The value of `Authorization` that the backend is to see.
+    pub authorization: Option<&'a [u8]>,
+}
+
+/// What an answer's head needs to know of the request that it answers.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseShape<'a> {
+    /// Of the client.
+    pub version: Version,
+    /// The client's connection may be used again.
+    pub keep: bool,
+    /// A body without a length goes out in chunks. Without effect for an HTTP/1.0 client.
+    pub chunked: bool,
+    /// The value of `Location` to send in place of the backend's.
+    pub location: Option<&'a [u8]>,
+}
+
+impl ResponseShape<'_> {
+    /// A body of unknown length either goes in chunks or ends with the connection.
+    fn sends_chunks(&self, head: &ResponseHead) -> bool {
+        self.chunked
+            && self.version == Version::Http11
+            && matches!(head.framing(), Framing::Chunked | Framing::UntilClose)
+    }
+}
+
+/// Appends the head for the backend. Its connection stays persistent.
+pub fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, extra: &ForwardedBy<'_>) {
+    push(
+        out,
+        format_args!("{} {} HTTP/1.1\r\n", head.method(), head.target()),
+    );
+    let lists_fields = head.connection().lists_fields;
+    for (name, value) in head.fields() {
+        let folded = Folded::of(name.as_bytes());
+        let dropped = folded.is_dropped_on_the_way_in()
+            || folded.is_framing()
+            || folded.as_bytes() == b"expect"
+            || (lists_fields && connection_lists(head.values("connection"), name));
+        if !dropped {
+            push_field(out, name, value);
+        }
+    }
+    match head.framing() {
+        Framing::Length(length) => push(out, format_args!("Content-Length: {length}\r\n")),
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::Empty | Framing::UntilClose => {}
+    }
+    let added = [
+        ("X-Forwarded-For", Some(extra.for_.as_bytes())),
+        ("X-Forwarded-Proto", Some(extra.proto.as_bytes())),
+        ("X-Forwarded-Host", Some(extra.host.as_bytes())),
+        ("X-Real-IP", Some(extra.real_ip.as_bytes())),
+        ("X-Request-ID", Some(extra.request_id.as_bytes())),
+        ("X-Remote-User", extra.remote_user),
+        ("Authorization", extra.authorization),
+    ];
+    for (name, value) in added {
+        if let Some(value) = value.filter(|value| is_clean_value(value)) {
+            push_field(out, name, value);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the head of a final answer for the client.
+pub fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, to: &ResponseShape<'_>) {
+    push_status_line(out, head);
+    let chunked = to.sends_chunks(head);
+    push_end_to_end(out, head, chunked && head.announces_trailers(), to.location);
+    match (head.framing(), head.declared()) {
+        (Framing::Length(length), _) => push(out, format_args!("Content-Length: {length}\r\n")),
+        // What a GET would have had; of 1xx and 204 it says nothing (RFC 9110, 8.6).
+        (Framing::Empty, Declared::Length(length)) if !matches!(head.status(), 100..=199 | 204) => {
+            push(out, format_args!("Content-Length: {length}\r\n"))
+        }
+        _ if chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        _ => {}
+    }
+    let ends_with_connection =
+        !chunked && matches!(head.framing(), Framing::Chunked | Framing::UntilClose);
+    if !to.keep || ends_with_connection {
+        out.extend_from_slice(b"Connection: close\r\n");
+    } else if to.version == Version::Http10 {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the head of a 1xx that is relayed, such as 103: for HTTP/1.1 clients only, neither 100 nor 101.
+pub fn write_interim_head(out: &mut Vec<u8>, head: &ResponseHead) {
+    push_status_line(out, head);
+    push_end_to_end(out, head, false, None);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_status_line(out: &mut Vec<u8>, head: &ResponseHead) {
+    push(out, format_args!("HTTP/1.1 {} ", head.status()));
+    out.extend_from_slice(head.reason());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_end_to_end(
+    out: &mut Vec<u8>,
+    head: &ResponseHead,
+    trailers: bool,
+    location: Option<&[u8]>,
+) {
+    let lists_fields = head.connection().lists_fields;
+    for (name, value) in head.fields() {
+        let folded = Folded::of(name.as_bytes());
+        let listed = lists_fields && connection_lists(head.values("connection"), name);
+        let dropped = folded.is_hop_by_hop() || folded.is_framing() || listed;
+        match location.filter(|location| is_clean_value(location)) {
+            _ if dropped && !(trailers && !listed && name.eq_ignore_ascii_case("trailer")) => {}
+            Some(location) if name.eq_ignore_ascii_case("location") => {
+                push_field(out, name, location)
+            }
+            _ => push_field(out, name, value),
+        }
+    }
+}
+
+fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    [name.as_bytes(), b": ", value, b"\r\n"]
+        .iter()
+        .for_each(|part| out.extend_from_slice(part));
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
