@@ -14,3 +14,4 @@
 #![forbid(unsafe_code)]
 
 pub mod http;
+pub mod tls;

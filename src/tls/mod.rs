@@ -1,0 +1,82 @@
+//! TLS on both sides: what the gate shows to clients, and what it asks of an `https://` backend.
+//!
+//! Owns the one cryptographic provider, certificates and keys on disk and in memory, and the private CA of
+//! `--tls-self-signed`. Knows nothing of sockets, HTTP or settings: files and names come in as arguments, faults go
+//! out as text for the caller to put a place before.
+//!
+//! Hostile input: the client hello (its server name chooses a certificate). Files are not hostile but often wrong.
+
+mod certificates;
+mod client;
+mod facts;
+mod host;
+mod issue;
+mod pair;
+mod pem;
+#[cfg(test)]
+mod scratch;
+mod self_signed;
+mod server;
+mod store;
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+pub use certificates::Certificates;
+pub use client::{client_config, trust_anchors};
+pub use facts::date;
+pub use pair::{Pair, PairFault, Which, load_pair};
+pub use self_signed::SelfSigned;
+pub use server::server_config;
+
+/// The only protocol spoken over TLS here, on both sides (RFC 7301 names it). A client that offers only others is
+/// refused by rustls with `no_application_protocol`.
+const ALPN: &[u8] = b"http/1.1";
+
+/// What all cryptography of TLS is done with. The process default of rustls is never set and never asked.
+///
+/// The order of the key exchanges is ours: without its feature `prefer-post-quantum` rustls would put the hybrid last,
+/// and a recorded session could be read once somebody has a quantum computer.
+pub fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        Arc::new(CryptoProvider {
+            kx_groups: vec![
+                aws_lc_rs::kx_group::X25519MLKEM768,
+                aws_lc_rs::kx_group::X25519,
+                aws_lc_rs::kx_group::SECP256R1,
+                aws_lc_rs::kx_group::SECP384R1,
+            ],
+            ..aws_lc_rs::default_provider()
+        })
+    });
+    Arc::clone(&PROVIDER)
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use std::process::Command;
+
+    /// Cargo.lock does not tell: it lists optional dependencies that nothing turns on.
+    #[test]
+    fn there_is_no_second_cryptographic_provider_in_the_tree() {
+        let holds = |package: &str| {
+            let tree = Command::new(env!("CARGO"))
+                .args([
+                    "tree",
+                    "--offline",
+                    "--edges",
+                    "normal,build",
+                    "--invert",
+                    package,
+                ])
+                .current_dir(env!("CARGO_MANIFEST_DIR"))
+                .output()
+                .expect("cargo runs");
+            String::from_utf8_lossy(&tree.stdout).contains("portreeve")
+        };
+        assert!(holds("aws-lc-rs"));
+        assert!(!holds("ring"));
+    }
+}
