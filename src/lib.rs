@@ -14,4 +14,5 @@
 #![forbid(unsafe_code)]
 
 pub mod http;
+pub mod stream;
 pub mod tls;
