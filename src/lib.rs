@@ -16,3 +16,5 @@
 pub mod http;
 pub mod stream;
 pub mod tls;
+
+pub mod log;

@@ -1,0 +1,226 @@
+//! What the program says while it runs: messages on standard error, one line a request on standard output.
+//!
+//! Nobody who logs ever waits: a line goes into a bounded buffer, and a thread of its own writes it; what finds no room is
+//! counted, and the count is said. Nearly every text in a line is hostile, since clients choose targets and user names:
+//! no raw control character leaves this module, and no credential is passed to it. It must not know settings, HTTP or
+//! TLS.
+
+mod access;
+mod clock;
+mod escape;
+mod query;
+mod queue;
+
+pub use access::{Access, Peer};
+
+use self::queue::{Queue, Target};
+use ::log::{LevelFilter, Metadata, Record};
+use std::{
+    cell::RefCell,
+    fmt::Write as _,
+    io,
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// How long the end of the program waits for somebody to read the last lines of a stream.
+const LONGEST_FLUSH: Duration = Duration::from_secs(1);
+/// A longer message is cut; some hold what others sent.
+const LONGEST_MESSAGE: usize = 4096;
+
+/// The form of a line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line, with names that stay.
+    Json,
+}
+
+/// Starts both logs; before this, and when called again, nothing happens. `log::info!` and its siblings reach standard
+/// error from here on, those of other crates excepted.
+pub fn start(format: Format) {
+    let logs = Logs {
+        format,
+        messages: Queue::start("messages", Target::Stderr),
+        access: Queue::start("access-log", Target::Stdout),
+    };
+    if LOGS.set(logs).is_ok() && ::log::set_logger(&MESSAGES).is_ok() {
+        ::log::set_max_level(LevelFilter::Info);
+    }
+}
+
+/// Writes the line of one request.
+pub fn access(access: &Access<'_>) {
+    let Some(logs) = LOGS.get() else { return };
+    with_line(|line| {
+        match logs.format {
+            Format::Text => access.write_text(line),
+            Format::Json => access.write_json(line),
+        }
+        logs.access.push(line);
+    });
+}
+
+/// Waits until all that was logged is written, for a second at most on each of the two streams. For
+/// the end of the program.
+pub fn flush() {
+    if let Some(logs) = LOGS.get() {
+        // The access log first: it may still have to say that lines were lost.
+        logs.access.flush(Instant::now() + LONGEST_FLUSH);
+        logs.messages.flush(Instant::now() + LONGEST_FLUSH);
+    }
+}
+
+static LOGS: OnceLock<Logs> = OnceLock::new();
+static MESSAGES: Messages = Messages;
+
+struct Logs {
+    format: Format,
+    messages: Queue,
+    access: Queue,
+}
+
+/// The logger behind the macros of the `log` crate.
+struct Messages;
+
+impl ::log::Log for Messages {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // What rustls has to say is about what clients do, and of no use to whoever runs the gate.
+        let target = metadata.target();
+        metadata.level() <= LevelFilter::Info
+            && (target == "portreeve" || target.starts_with("portreeve::"))
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if let Some(logs) = LOGS.get().filter(|_| self.enabled(record.metadata())) {
+            message(logs, record.level(), &record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {
+        flush();
+    }
+}
+
+fn message(logs: &Logs, level: ::log::Level, text: &str) {
+    with_line(|line| {
+        write_message(line, logs.format, SystemTime::now(), level, text);
+        logs.messages.push(line);
+    });
+}
+
+fn write_message(
+    line: &mut String,
+    format: Format,
+    now: SystemTime,
+    level: ::log::Level,
+    text: &str,
+) {
+    let text = escape::cut(text.as_bytes(), LONGEST_MESSAGE);
+    match format {
+        Format::Text => {
+            clock::write_seconds(line, now);
+            // Writing to a string cannot fail.
+            let _ = write!(line, " {level} ");
+            escape::message(line, text);
+        }
+        Format::Json => {
+            line.push_str("{\"time\":\"");
+            clock::write_milliseconds(line, now);
+            line.push_str(match level {
+                ::log::Level::Error => "\",\"level\":\"error\",\"message\":\"",
+                ::log::Level::Warn => "\",\"level\":\"warn\",\"message\":\"",
+                _ => "\",\"level\":\"info\",\"message\":\"",
+            });
+            escape::json(line, text);
+            line.push_str("\"}");
+        }
+    }
+    line.push('\n');
+}
+
+/// What a queue has to say about itself. Not through the macros: they may not be there in a test.
+fn say(text: &str) {
+    if let Some(logs) = LOGS.get() {
+        message(logs, ::log::Level::Warn, text);
+    }
+}
+
+/// Lends a buffer that each thread keeps, so that a line costs no allocation.
+fn with_line(write: impl FnOnce(&mut String)) {
+    /// What one odd line needed is not kept by a thread for ever.
+    const LARGEST_KEPT: usize = 8 << 10;
+    thread_local! {
+        static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+    LINE.with(|line| match line.try_borrow_mut() {
+        Ok(mut line) => {
+            line.clear();
+            write(&mut line);
+            line.shrink_to(LARGEST_KEPT);
+        }
+        // A message about a line that is being written.
+        Err(_) => write(&mut String::new()),
+    });
+}
+
+/// The stream that a target stands for. Not through `println!`, which panics when nobody reads any more.
+fn write_to(target: Target, bytes: &[u8]) -> io::Result<()> {
+    match target {
+        Target::Stdout => queue::write_fully(&mut io::stdout().lock(), bytes),
+        Target::Stderr => queue::write_fully(&mut io::stderr().lock(), bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::log::{Level, Log};
+
+    fn line(format: Format, level: Level, text: &str) -> String {
+        let mut line = String::new();
+        write_message(&mut line, format, SystemTime::UNIX_EPOCH, level, text);
+        line
+    }
+
+    #[test]
+    fn messages_have_a_time_and_a_level() {
+        assert_eq!(
+            line(Format::Text, Level::Warn, "a \"b\""),
+            "1970-01-01T00:00:00Z WARN a \"b\"\n"
+        );
+        assert_eq!(
+            line(Format::Json, Level::Error, "a \"b\""),
+            "{\"time\":\"1970-01-01T00:00:00.000Z\",\"level\":\"error\",\"message\":\"a \\\"b\\\"\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_message_is_always_one_line_of_bearable_length() {
+        assert_eq!(
+            line(Format::Text, Level::Info, "a\nb\x1b[2J"),
+            "1970-01-01T00:00:00Z INFO a\\nb\\x1b[2J\n"
+        );
+        assert!(line(Format::Text, Level::Info, &"x".repeat(1 << 20)).len() < 5000);
+    }
+
+    #[test]
+    fn only_our_own_messages_from_info_up_are_taken() {
+        let enabled = |target, level| {
+            MESSAGES.enabled(&Metadata::builder().target(target).level(level).build())
+        };
+        assert!(enabled("portreeve::server", Level::Info));
+        assert!(enabled("portreeve", Level::Error));
+        assert!(!enabled("portreeve::server", Level::Debug));
+        assert!(!enabled("rustls::conn", Level::Error));
+        assert!(!enabled("portreeves", Level::Error));
+    }
+
+    #[test]
+    fn logging_before_the_start_is_no_fault() {
+        flush();
+        access(&Access::default());
+    }
+}
