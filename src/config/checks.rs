@@ -1,0 +1,121 @@
+//! What must hold between settings that are right each on its own.
+//!
+//! It must not know where they come from; the faults name the settings at their places.
+
+use super::{
+    endpoint::{Admin, AuthBackend, Listen},
+    fault::{Fault, Origin, Place, Placed},
+    host::HostPort,
+};
+use std::path::PathBuf;
+
+/// Which of those that must be there are, right or wrong.
+pub(super) struct Have {
+    pub(super) backend: bool,
+    pub(super) htpasswd: bool,
+    pub(super) auth_backend: bool,
+}
+
+pub(super) fn require_backend(have: &Have) -> Option<Fault> {
+    let reason = "required; say where the registry is, as in --backend http://127.0.0.1:5000";
+    (!have.backend).then(|| Origin::without_value(Place::Default, "backend").fault(reason))
+}
+
+pub(super) fn one_authority(
+    have: &Have,
+    htpasswd: Option<&Placed<PathBuf>>,
+    auth_backend: Option<&Placed<AuthBackend>>,
+) -> Option<Fault> {
+    if !have.htpasswd && !have.auth_backend {
+        let reason =
+            "required; say who may pass: --htpasswd FILE, or --auth-backend URL to ask an API";
+        return Some(Origin::without_value(Place::Default, "htpasswd").fault(reason));
+    }
+    let (htpasswd, auth_backend) = (htpasswd?, auth_backend?);
+    Some(htpasswd.fault(format!(
+        "only one can say who may pass, this or {}",
+        auth_backend.origin
+    )))
+}
+
+pub(super) fn require_htpasswd(have: &Have) -> Option<Fault> {
+    let reason = "required; say who may pass: --htpasswd FILE";
+    (!have.htpasswd).then(|| Origin::without_value(Place::Default, "htpasswd").fault(reason))
+}
+
+pub(super) fn listen_fault(
+    listen: &Placed<Listen>,
+    insecure_http: bool,
+    has_certificate: bool,
+) -> Option<Fault> {
+    match &listen.value {
+        Listen::Http(host_port) if !host_port.is_loopback() && !insecure_http => Some(listen.fault(
+            "passwords would travel in the clear; write https://, or a loopback address, or --insecure-http if \
+             something in front ends TLS",
+        )),
+        Listen::Https(_) if !has_certificate => Some(listen.fault(
+            "https:// needs a certificate: --tls-cert FILE and --tls-key FILE, or --tls-self-signed DIR for trials \
+             and closed networks",
+        )),
+        _ => None,
+    }
+}
+
+pub(super) fn certificate_faults(
+    certs: &[Placed<PathBuf>],
+    keys: &[Placed<PathBuf>],
+    self_signed: Option<&Placed<PathBuf>>,
+    names: &[Placed<String>],
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let counts = format!(
+        "they are paired in order, and there are {} tls-cert and {} tls-key",
+        certs.len(),
+        keys.len()
+    );
+    let surplus = |more: &[Placed<PathBuf>], fewer: usize, missing: &str| -> Vec<Fault> {
+        more.iter()
+            .skip(fewer)
+            .map(|file| file.fault(format!("has no {missing} beside it; {counts}")))
+            .collect()
+    };
+    faults.extend(surplus(certs, keys.len(), "tls-key"));
+    faults.extend(surplus(keys, certs.len(), "tls-cert"));
+    match self_signed {
+        Some(dir) if !certs.is_empty() || !keys.is_empty() => {
+            faults.push(dir.fault("either this or tls-cert and tls-key, not both"));
+        }
+        Some(_) => {}
+        None => faults.extend(names.iter().map(|name| {
+            name.fault("means something only with tls-self-signed; a tls-cert has its names in it")
+        })),
+    }
+    faults
+}
+
+pub(super) fn admin_fault(admin: &Placed<Admin>, insecure_admin: bool) -> Option<Fault> {
+    match &admin.value {
+        Admin::Http(host_port) if !host_port.is_loopback() && !insecure_admin => {
+            let HostPort { port, .. } = host_port;
+            Some(admin.fault(format!(
+                "whoever reaches it sees who uses the registry; write http://127.0.0.1:{port}, or --insecure-admin if \
+                 that is meant"
+            )))
+        }
+        _ => None,
+    }
+}
+
+/// Settings of an API that is not asked. What is only the default is no slip.
+pub(super) fn stray_auth_faults<'a>(
+    have: &Have,
+    origins: impl IntoIterator<Item = Option<&'a Origin>>,
+) -> Vec<Fault> {
+    let given = |origin: &&Origin| !have.auth_backend && *origin.place() != Place::Default;
+    origins
+        .into_iter()
+        .flatten()
+        .filter(given)
+        .map(|origin| origin.fault("means something only with auth-backend"))
+        .collect()
+}

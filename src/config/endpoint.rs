@@ -1,0 +1,280 @@
+//! The places that settings name: listeners, backends, the auth API, the admin endpoint.
+//!
+//! The grammar is a small part of that of URLs, on purpose: what has no meaning here is refused with the reason. What
+//! is refused may hold a password at any place, so that no reason repeats a part of it.
+
+use super::{fault::redact, host::HostPort};
+use std::{fmt, path::PathBuf, str::FromStr};
+
+/// What the kernel has room for in the address of a Unix socket (108 bytes with the NUL).
+const LONGEST_SOCKET_PATH: usize = 107;
+/// Whatever an API is asked at; the request must fit any server's limits.
+const LONGEST_TARGET: usize = 4096;
+
+/// Where clients are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// With TLS.
+    Https(HostPort),
+    /// In the clear.
+    Http(HostPort),
+    /// In the clear on a Unix socket.
+    Unix(PathBuf),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Listen, String> {
+        const FORM: &str = "not a listener; write https://ADDR:PORT, http://ADDR:PORT or unix:PATH";
+        let (tls, host_port) = match Parts::split(text, FORM)? {
+            Parts::Unix(path) => return Ok(Listen::Unix(path)),
+            Parts::Http {
+                tls,
+                authority,
+                target,
+            } => {
+                no_target(target)?;
+                let default_port = if tls { 443 } else { 80 };
+                (tls, HostPort::parse(authority, Some(default_port))?)
+            }
+        };
+        host_port.must_be_local()?;
+        Ok(if tls {
+            Listen::Https(host_port)
+        } else {
+            Listen::Http(host_port)
+        })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Https(host_port) => write!(f, "https://{host_port}"),
+            Listen::Http(host_port) => write!(f, "http://{host_port}"),
+            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Where the registry is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// With TLS.
+    Https(HostPort),
+    /// In the clear.
+    Http(HostPort),
+    /// In the clear on a Unix socket.
+    Unix(PathBuf),
+}
+
+impl FromStr for Backend {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Backend, String> {
+        const FORM: &str = "not a backend; write http://HOST:PORT, https://HOST:PORT or unix:PATH";
+        match Parts::split(text, FORM)? {
+            Parts::Unix(path) => Ok(Backend::Unix(path)),
+            Parts::Http {
+                tls,
+                authority,
+                target,
+            } => {
+                no_target(target)?;
+                let default_port = if tls { 443 } else { 80 };
+                let host_port = HostPort::parse(authority, Some(default_port))?;
+                host_port.must_be_reachable()?;
+                Ok(if tls {
+                    Backend::Https(host_port)
+                } else {
+                    Backend::Http(host_port)
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Backend::Https(host_port) => write!(f, "https://{host_port}"),
+            Backend::Http(host_port) => write!(f, "http://{host_port}"),
+            Backend::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The API that is asked who may pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthBackend {
+    /// Whether it is asked through TLS.
+    pub tls: bool,
+    /// Where it is.
+    pub host_port: HostPort,
+    /// Path and query, as given.
+    pub target: String,
+}
+
+impl FromStr for AuthBackend {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<AuthBackend, String> {
+        const FORM: &str =
+            "not a URL of an API; write http://HOST:PORT/PATH or https://HOST:PORT/PATH";
+        let Parts::Http {
+            tls,
+            authority,
+            target,
+        } = Parts::split(text, FORM)?
+        else {
+            return Err(FORM.to_owned());
+        };
+        if target.contains('#') {
+            return Err("a fragment has no meaning here".to_owned());
+        }
+        if !target
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        {
+            return Err(
+                "a path and a query are of visible ASCII without backslashes; escape the rest as in %20"
+                    .to_owned(),
+            );
+        }
+        if target.len() > LONGEST_TARGET {
+            return Err(format!(
+                "its path and query are over {LONGEST_TARGET} bytes"
+            ));
+        }
+        let host_port = HostPort::parse(authority, Some(if tls { 443 } else { 80 }))?;
+        host_port.must_be_reachable()?;
+        let target = if target.starts_with('/') {
+            target.to_owned()
+        } else {
+            format!("/{target}")
+        };
+        Ok(AuthBackend {
+            tls,
+            host_port,
+            target,
+        })
+    }
+}
+
+impl AuthBackend {
+    /// The whole URL, to be asked and not to be shown.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.host_port, self.target)
+    }
+}
+
+impl fmt::Display for AuthBackend {
+    /// Without the query, which may hold a key of the API.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact(&self.url()))
+    }
+}
+
+/// Where health and metrics are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admin {
+    /// In the clear, on loopback unless somebody insists.
+    Http(HostPort),
+    /// On a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Admin::Http(host_port) => write!(f, "http://{host_port}"),
+            Admin::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for Admin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Admin, String> {
+        const FORM: &str = "not an admin endpoint; write http://127.0.0.1:PORT or unix:PATH";
+        match Parts::split(text, FORM)? {
+            Parts::Unix(path) => Ok(Admin::Unix(path)),
+            Parts::Http { tls: true, .. } => {
+                Err("the admin endpoint has no TLS; write http://127.0.0.1:PORT".to_owned())
+            }
+            Parts::Http {
+                tls: false,
+                authority,
+                target,
+            } => {
+                no_target(target)?;
+                let host_port = HostPort::parse(authority, None)?;
+                host_port.must_be_local()?;
+                Ok(Admin::Http(host_port))
+            }
+        }
+    }
+}
+
+/// A URL taken apart as far as all of them go.
+enum Parts<'a> {
+    Http {
+        tls: bool,
+        authority: &'a str,
+        target: &'a str,
+    },
+    Unix(PathBuf),
+}
+
+impl Parts<'_> {
+    fn split<'a>(text: &'a str, form: &str) -> Result<Parts<'a>, String> {
+        if text.bytes().any(|byte| byte.is_ascii_whitespace()) && !text.starts_with("unix:") {
+            return Err("a blank is in it".to_owned());
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            // unix:///run/x is how docker writes unix:/run/x.
+            let path = path
+                .strip_prefix("//")
+                .filter(|rest| rest.starts_with('/'))
+                .unwrap_or(path);
+            return match path.len() {
+                0 => Err("the path is missing".to_owned()),
+                1..=LONGEST_SOCKET_PATH => Ok(Parts::Unix(PathBuf::from(path))),
+                _ => Err(format!(
+                    "the path of a socket has at most {LONGEST_SOCKET_PATH} bytes"
+                )),
+            };
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(form)?;
+        let tls = if scheme.eq_ignore_ascii_case("https") {
+            true
+        } else if scheme.eq_ignore_ascii_case("http") {
+            false
+        } else {
+            return Err(form.to_owned());
+        };
+        let (authority, target) =
+            rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+        Ok(Parts::Http {
+            tls,
+            authority,
+            target,
+        })
+    }
+}
+
+/// A single `/` is what people copy from a browser.
+fn no_target(target: &str) -> Result<(), String> {
+    match target {
+        "" | "/" => Ok(()),
+        _ if target.contains('@') => Err("user information is not allowed in it".to_owned()),
+        _ => Err("a path, query or fragment is not allowed in it".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[path = "endpoint_tests.rs"]
+mod tests;

@@ -1,0 +1,317 @@
+//! Where a value came from, and what is wrong with it.
+//!
+//! A fault is for the person who wrote the configuration: it names the place, quotes the value and says what to do. The
+//! value may hold a password that somebody put into a URL, so that it is redacted before it is kept at all.
+
+use std::{fmt, io};
+
+/// The longest part of a value that a fault repeats, in characters: enough for any path.
+const LONGEST_QUOTE: usize = 300;
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// On the command line.
+    Flag,
+    /// In the environment variable of this name.
+    Variable(String),
+    /// In a file: the path as it was given, and the line, counted from 1.
+    Line {
+        /// The path as it was given.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Nowhere: it is the default, or it is missing.
+    Default,
+}
+
+/// A value's setting, its place and its text, fit to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    place: Place,
+    name: String,
+    text: Option<String>,
+}
+
+impl Origin {
+    /// The origin of the value `text`, of which what may be secret is not kept.
+    pub fn new(place: Place, name: &str, text: &str) -> Origin {
+        Origin {
+            place,
+            name: shown(name),
+            text: Some(redact(text)),
+        }
+    }
+
+    /// The origin of something that has no value, or whose value must not be repeated.
+    pub fn without_value(place: Place, name: &str) -> Origin {
+        Origin {
+            place,
+            name: shown(name),
+            text: None,
+        }
+    }
+
+    /// A line of any file that settings point to, such as a password file.
+    pub fn line(file: &str, line: usize) -> Origin {
+        Origin::without_value(
+            Place::Line {
+                file: file.to_owned(),
+                line,
+            },
+            "",
+        )
+    }
+
+    /// The name of the setting.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the value was written.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The value as a fault shows it, without quotes: redacted and cut to a bearable length.
+    pub fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    /// Says what is wrong with the value.
+    pub fn fault(&self, reason: impl Into<String>) -> Fault {
+        Fault {
+            origin: self.clone(),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Flag => write!(f, "--{}", self.name)?,
+            Place::Variable(variable) => f.write_str(variable)?,
+            Place::Default => f.write_str(&self.name)?,
+            Place::Line { file, line } => {
+                write!(f, "{}:{line}", shown(file))?;
+                if !self.name.is_empty() {
+                    write!(f, ": {}", self.name)?;
+                }
+            }
+        }
+        match &self.text {
+            Some(text) if self.place == Place::Default => write!(f, " {text:?} (the default)"),
+            Some(text) => write!(f, " {text:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A value with its origin, so that what is found wrong later (a key that cannot be read, an address in use) can still
+/// be said in the words of a [`Fault`].
+#[derive(Debug, Clone)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+impl<T> Placed<T> {
+    /// Says what is wrong with the value.
+    pub fn fault(&self, reason: impl Into<String>) -> Fault {
+        self.origin.fault(reason)
+    }
+}
+
+/// Something wrong in the configuration: fatal at start, one line, `place name "value": reason`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    origin: Origin,
+    reason: String,
+}
+
+impl Fault {
+    /// Where it is.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What it is, without the place.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.reason)
+    }
+}
+
+/// An I/O error in the words of the house: `permission denied`, without the number that the standard library adds.
+pub fn io_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+        None => "unknown error".to_owned(),
+    }
+}
+
+/// What may be shown of a value: without the user information and the query of a URL, and not without end.
+pub(crate) fn redact(text: &str) -> String {
+    let (scheme, rest) = match text.find("://") {
+        Some(at) => text.split_at(at + "://".len()),
+        None => ("", text),
+    };
+    // A path may hold an `@`; all else that does may be `user:password@host`. A password may hold `/` and `?`, so it
+    // is the last `@` that counts.
+    let is_path = scheme.is_empty()
+        && ["/", ".", "unix:"]
+            .iter()
+            .any(|start| rest.starts_with(start));
+    let mut safe = String::from(scheme);
+    let rest = match rest.rfind('@') {
+        Some(at) if !is_path => {
+            safe.push('…');
+            rest.get(at..).unwrap_or_default()
+        }
+        _ => rest,
+    };
+    match rest.split_once('?') {
+        Some((before, _)) if !scheme.is_empty() => {
+            safe.push_str(before);
+            safe.push_str("?…");
+        }
+        _ => safe.push_str(rest),
+    }
+    cut(safe)
+}
+
+/// A name or path outside quotes: as it is if it is plain, else quoted and escaped, so that it cannot write on the
+/// terminal what it likes.
+fn shown(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./+:@~".contains(c);
+    if text.chars().all(plain) {
+        cut(text.to_owned())
+    } else {
+        format!("{:?}", cut(text.to_owned()))
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(LONGEST_QUOTE) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> Place {
+        Place::Line {
+            file: "portreeve.conf".into(),
+            line: 7,
+        }
+    }
+
+    #[test]
+    fn a_fault_names_place_setting_value_and_reason() {
+        let cases = [
+            (
+                line(),
+                r#"portreeve.conf:7: tls-key "/etc/key.pem": permission denied"#,
+            ),
+            (
+                Place::Flag,
+                r#"--tls-key "/etc/key.pem": permission denied"#,
+            ),
+            (
+                Place::Variable("PORTREEVE_TLS_KEY".into()),
+                r#"PORTREEVE_TLS_KEY "/etc/key.pem": permission denied"#,
+            ),
+            (
+                Place::Default,
+                r#"tls-key "/etc/key.pem" (the default): permission denied"#,
+            ),
+        ];
+        for (place, expected) in cases {
+            let fault = Origin::new(place, "tls-key", "/etc/key.pem").fault("permission denied");
+            assert_eq!(fault.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_fault_without_a_value_or_a_name_reads_well() {
+        assert_eq!(
+            Origin::without_value(Place::Default, "backend")
+                .fault("required")
+                .to_string(),
+            "backend: required"
+        );
+        assert_eq!(
+            Origin::line("/etc/htpasswd", 3)
+                .fault("no user")
+                .to_string(),
+            "/etc/htpasswd:3: no user"
+        );
+    }
+
+    #[test]
+    fn values_are_escaped() {
+        let fault = Origin::new(line(), "a\x1b[2J", "b\n\"\x1b\\").fault("odd");
+        assert_eq!(
+            fault.to_string(),
+            r#"portreeve.conf:7: "a\u{1b}[2J" "b\n\"\u{1b}\\": odd"#
+        );
+        let file = Place::Line {
+            file: "a\nb".into(),
+            line: 1,
+        };
+        assert_eq!(
+            Origin::new(file, "x", "y").fault("odd").to_string(),
+            r#""a\nb":1: x "y": odd"#
+        );
+    }
+
+    #[test]
+    fn user_information_and_queries_are_not_shown() {
+        let cases = [
+            ("http://user:pa55@host:5000", "http://…@host:5000"),
+            ("http://user:p/a?5@5@host", "http://…@host"),
+            ("user:pa55@host", "…@host"),
+            ("https://api/check?key=pa55", "https://api/check?…"),
+            ("http://host:5000", "http://host:5000"),
+            ("unix:/run/a@b", "unix:/run/a@b"),
+            ("/etc/keys/me@home.pem", "/etc/keys/me@home.pem"),
+            ("what?", "what?"),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(redact(given), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        assert_eq!(redact(&"ü".repeat(5000)).chars().count(), LONGEST_QUOTE + 1);
+    }
+
+    #[test]
+    fn io_errors_come_in_the_words_of_the_house() {
+        assert_eq!(
+            io_reason(&io::Error::from_raw_os_error(13)),
+            "permission denied"
+        );
+        assert_eq!(
+            io_reason(&io::Error::from_raw_os_error(2)),
+            "no such file or directory"
+        );
+    }
+}

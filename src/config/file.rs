@@ -1,0 +1,253 @@
+//! The configuration file: a setting a line, `name value`.
+//!
+//! Blank lines and lines that begin with `#` mean nothing; a `#` further on belongs to the value, as do quotes. It knows
+//! the names of the settings, not what values mean. The file was written by whoever runs the gate, in any editor: a BOM
+//! and CRLF are fine, anything else that is odd is a fault and never a guess.
+
+use super::{
+    fault::{Fault, Origin, Place, io_reason, redact},
+    source::Given,
+    table::{Id, Kind, by_name, nearest, settings_table},
+};
+use std::{
+    fs::File,
+    io::{self, Read},
+};
+
+/// A configuration has a few dozen lines; what is larger is another file.
+const LARGEST: u64 = 1 << 20;
+
+/// The values of a file in their order, and all that is wrong with its lines.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    pub(crate) values: Vec<(Id, Given)>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Reads the whole file, or says why it cannot be had.
+pub(crate) fn read(path: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
+        File::open(path)?.take(LARGEST + 1).read_to_end(bytes)
+    };
+    match read(&mut bytes) {
+        Err(error) => Err(io_reason(&error)),
+        Ok(_) if bytes.len() as u64 > LARGEST => {
+            Err("over 1 MiB, which is no configuration file".to_owned())
+        }
+        Ok(_) => Ok(bytes),
+    }
+}
+
+/// Takes `bytes` apart; `file` is the path for the faults.
+pub(crate) fn parse(file: &str, bytes: &[u8]) -> Lines {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let mut lines = Lines::default();
+    for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let place = Place::Line {
+            file: file.to_owned(),
+            line: at + 1,
+        };
+        match std::str::from_utf8(line) {
+            Ok(text) => parse_line(&mut lines, place, text.trim()),
+            Err(_) => lines
+                .faults
+                .push(Origin::without_value(place, "").fault("not valid UTF-8")),
+        }
+    }
+    lines
+}
+
+fn parse_line(lines: &mut Lines, place: Place, line: &str) {
+    if line.is_empty() || line.starts_with('#') {
+        return;
+    }
+    let (name, value) = match line.split_once([' ', '\t']) {
+        Some((name, value)) => (name, value.trim()),
+        None => (line, ""),
+    };
+    let Some(setting) = by_name(name) else {
+        lines.faults.push(unknown(place, name));
+        return;
+    };
+    let bare = Origin::without_value(place.clone(), name);
+    if setting.id == Id::config {
+        lines
+            .faults
+            .push(bare.fault("one configuration file cannot name another"));
+    } else if value.is_empty() {
+        let remedy = if setting.kind == Kind::Switch {
+            "no value; write yes or no behind it"
+        } else {
+            "no value"
+        };
+        lines.faults.push(bare.fault(remedy));
+    } else if value.starts_with('=') {
+        lines.faults.push(
+            bare.fault("an = is not part of the form; write the name, a blank and the value"),
+        );
+    } else if let Some(first) = first_line(lines, setting.id).filter(|_| !setting.repeatable()) {
+        let reason = format!("given twice, first in line {first}");
+        lines
+            .faults
+            .push(Origin::new(place, name, value).fault(reason));
+    } else {
+        lines.values.push((
+            setting.id,
+            Given {
+                text: value.to_owned(),
+                place,
+            },
+        ));
+    }
+}
+
+fn unknown(place: Place, name: &str) -> Fault {
+    // `name=value` and `name: value` are what other programs have.
+    let bare = name.split(['=', ':']).next().unwrap_or_default();
+    if bare != name && by_name(bare).is_some() {
+        return Origin::without_value(place, bare)
+            .fault("write the name, a blank and the value, with nothing between");
+    }
+    // Somebody may have forgotten the name and left the value, with what it holds.
+    let origin = Origin::without_value(place, &redact(name));
+    match nearest(
+        bare,
+        settings_table().iter().map(|setting| setting.name.as_str()),
+    ) {
+        Some(meant) => origin.fault(format!("no such setting; did you mean {meant}?")),
+        None => origin.fault("no such setting; `portreeve serve --help` lists all of them"),
+    }
+}
+
+fn first_line(lines: &Lines, id: Id) -> Option<usize> {
+    lines
+        .values
+        .iter()
+        .find(|(of, _)| *of == id)
+        .and_then(|(_, given)| match given.place {
+            Place::Line { line, .. } => Some(line),
+            _ => None,
+        })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn values(text: &[u8]) -> Vec<(Id, String)> {
+        let lines = parse("f", text);
+        assert_eq!(lines.faults, []);
+        lines
+            .values
+            .into_iter()
+            .map(|(id, given)| (id, given.text))
+            .collect()
+    }
+
+    #[test]
+    fn lines_are_names_and_values() {
+        let text = "\u{feff}# comment\r\n\r\n  realm \t My # \"Registry\"  \r\nbackend http://a\nbackend unix:/b c\n\t# x\nworkers 3";
+        assert_eq!(
+            values(text.as_bytes()),
+            [
+                (Id::realm, "My # \"Registry\"".to_owned()),
+                (Id::backend, "http://a".to_owned()),
+                (Id::backend, "unix:/b c".to_owned()),
+                (Id::workers, "3".to_owned()),
+            ]
+        );
+        assert_eq!(values(b""), []);
+    }
+
+    #[test]
+    fn places_count_lines_from_one() {
+        let lines = parse("f", b"\n\nrealm x\n");
+        let place = Place::Line {
+            file: "f".into(),
+            line: 3,
+        };
+        assert_eq!(
+            lines.values.first().unwrap().1,
+            Given {
+                text: "x".into(),
+                place
+            }
+        );
+    }
+
+    #[test]
+    fn every_odd_line_is_a_fault_with_its_place() {
+        let cases: [(&[u8], &str); 12] = [
+            (
+                b"\nlisen x",
+                "f:2: lisen: no such setting; did you mean listen?",
+            ),
+            (
+                b"proxy_pass x",
+                "f:1: proxy_pass: no such setting; `portreeve serve --help` lists all of them",
+            ),
+            (
+                b"realm=x",
+                "f:1: realm: write the name, a blank and the value, with nothing between",
+            ),
+            (
+                b"realm: x",
+                "f:1: realm: write the name, a blank and the value, with nothing between",
+            ),
+            (
+                b"realm = x",
+                "f:1: realm: an = is not part of the form; write the name, a blank and the value",
+            ),
+            (b"realm", "f:1: realm: no value"),
+            (
+                b"insecure-http",
+                "f:1: insecure-http: no value; write yes or no behind it",
+            ),
+            (
+                b"config x",
+                "f:1: config: one configuration file cannot name another",
+            ),
+            (
+                b"realm x\n\nrealm y",
+                "f:3: realm \"y\": given twice, first in line 1",
+            ),
+            (b"realm \xff", "f:1: not valid UTF-8"),
+            (
+                b"http://u:pa55@h",
+                "f:1: \"http://\u{2026}@h\": no such setting; `portreeve serve --help` lists all of them",
+            ),
+            (
+                b"\x1b[2J",
+                "f:1: \"\\u{1b}[2J\": no such setting; `portreeve serve --help` lists all of them",
+            ),
+        ];
+        for (text, expected) in cases {
+            let found: Vec<_> = parse("f", text)
+                .faults
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(found, [expected]);
+        }
+    }
+
+    #[test]
+    fn one_bad_line_hides_no_other() {
+        assert_eq!(parse("f", b"a\nb\n\xff\nc").faults.len(), 4);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_had_says_why() {
+        assert_eq!(
+            read("/nonexistent/x").unwrap_err(),
+            "no such file or directory"
+        );
+        assert_eq!(read("/").unwrap_err(), "is a directory");
+        assert_eq!(
+            read("/dev/zero").unwrap_err(),
+            "over 1 MiB, which is no configuration file"
+        );
+    }
+}

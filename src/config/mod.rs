@@ -1,0 +1,28 @@
+//! What is meant by what was typed: flags, variables and a file become [`Settings`], or a list of all their faults.
+//!
+//! It opens the configuration file and nothing else: whether a certificate can be read or an address be had is for those
+//! who use it, and [`Placed`] lets them say so in the same words. It must not know who uses what. Its input comes from
+//! whoever runs the gate, who is trusted but makes mistakes and has secrets, which no fault may show.
+
+mod address;
+mod checks;
+mod endpoint;
+mod fault;
+mod file;
+mod host;
+mod reader;
+mod settings;
+mod source;
+mod table;
+mod values;
+
+pub use address::{Cidr, is_private};
+pub use endpoint::{Admin, AuthBackend, Backend, Listen};
+pub use fault::{Fault, Origin, Place, Placed, io_reason};
+pub use host::{Host, HostPort};
+pub use settings::{BackendAuthorization, Pair, Purpose, Settings, Timeouts};
+pub use source::Flags;
+pub use table::{Id, Kind, Scope, Setting, by_name, settings_table};
+
+pub(crate) use fault::redact;
+pub(crate) use table::{nearest, settings_of_auth, with_settings, with_settings_of_auth};

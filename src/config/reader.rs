@@ -1,0 +1,96 @@
+//! From what was given to values, setting by setting.
+//!
+//! It knows the rules for every value, whatever the setting: not empty, no control character, and the
+//! default where nothing was given. What a value means is the business of the functions it is handed.
+
+use super::{
+    fault::{Fault, Origin, Place, Placed},
+    source::{Given, Sources},
+    table::Id,
+};
+
+/// Turns what was given into values, and collects what cannot be.
+pub(super) struct Reader {
+    pub(super) sources: Sources,
+    pub(super) faults: Vec<Fault>,
+}
+
+impl Reader {
+    pub(super) fn new(sources: Sources) -> Reader {
+        Reader {
+            sources,
+            faults: Vec::new(),
+        }
+    }
+
+    pub(super) fn many<T>(
+        &mut self,
+        id: Id,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<Placed<T>> {
+        let mut given = self.sources.take(id);
+        if given.is_empty() {
+            let setting = id.setting();
+            given.extend(setting.default_is_value.then(|| Given {
+                text: setting.default.to_owned(),
+                place: Place::Default,
+            }));
+        }
+        given
+            .into_iter()
+            .filter_map(|given| self.value(id, given, &parse))
+            .collect()
+    }
+
+    pub(super) fn optional<T>(
+        &mut self,
+        id: Id,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Placed<T>> {
+        // A repeated flag was refused as wrong usage, a repeated line as a fault.
+        self.many(id, parse).pop()
+    }
+
+    /// What this returns in place of a value that could not be read is never used, because there is a fault then.
+    pub(super) fn optional_with_default<T: Default>(
+        &mut self,
+        id: Id,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Placed<T> {
+        self.optional(id, parse).unwrap_or_else(|| Placed {
+            value: T::default(),
+            origin: Origin::without_value(Place::Default, ""),
+        })
+    }
+
+    pub(super) fn one<T: Default>(
+        &mut self,
+        id: Id,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        self.optional_with_default(id, parse).value
+    }
+
+    fn value<T>(
+        &mut self,
+        id: Id,
+        given: Given,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Placed<T>> {
+        let origin = Origin::new(given.place, &id.setting().name, &given.text);
+        let value = if given.text.is_empty() {
+            Err("empty".to_owned())
+        } else if given.text.chars().any(char::is_control) {
+            Err("a control character is in it".to_owned())
+        } else {
+            parse(&given.text)
+        };
+        match value {
+            Ok(value) => Some(Placed { value, origin }),
+            Err(reason) => {
+                self.faults.push(origin.fault(reason));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The settings as values, and what must hold between them.
+//!
+//! It knows what each setting means on its own and beside the others; where they come from is `source`. Every fault is
+//! found before any is reported.
+
+use super::{
+    address::Cidr,
+    checks,
+    endpoint::{Admin, AuthBackend, Backend, Listen},
+    fault::{Fault, Placed},
+    reader::Reader,
+    source::{Flags, Sources},
+    table::{Id, Scope},
+    values,
+};
+use crate::log::Format;
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+/// All settings of `serve`. For `auth`, those that it has no use for have their defaults.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where clients are accepted; at least one.
+    pub listen: Vec<Placed<Listen>>,
+    /// Whether `http://` is allowed off loopback.
+    pub insecure_http: bool,
+    /// Where the registry is; at least one for `serve`.
+    pub backend: Vec<Placed<Backend>>,
+    /// What an `https://` backend must chain to; the system's roots if none.
+    pub backend_ca: Option<Placed<PathBuf>>,
+    /// The password file. For `serve` exactly one of this and `auth_backend`, for `auth` this.
+    pub htpasswd: Option<Placed<PathBuf>>,
+    /// The API that is asked.
+    pub auth_backend: Option<Placed<AuthBackend>>,
+    /// How long an answer of an API that says nothing about it holds.
+    pub auth_cache: Option<Duration>,
+    /// For one whole call of the API.
+    pub auth_timeout: Duration,
+    /// What an `https://` API must chain to; the system's roots if none.
+    pub auth_ca: Option<Placed<PathBuf>>,
+    /// Whether the API is asked about a made-up credential.
+    pub auth_probe: bool,
+    /// As typed, to be quoted and escaped in the challenge.
+    pub realm: String,
+    /// The certificates, the default one first. Not empty if there is an `https://` listener without `tls_self_signed`,
+    /// unless this is for `health`.
+    pub tls_pairs: Vec<Pair>,
+    /// The directory of a private CA and its server certificate; never beside `tls_pairs`.
+    pub tls_self_signed: Option<Placed<PathBuf>>,
+    /// Further names and addresses for that certificate, without brackets, in lower case.
+    pub tls_names: Vec<String>,
+    /// Peers whose forwarded fields are believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// What the backend sees of the credentials.
+    pub backend_authorization: BackendAuthorization,
+    /// Requests in flight at once; at least 1.
+    pub workers: usize,
+    /// Open client connections; at least 1.
+    pub max_connections: usize,
+    /// Open connections of one client address; no limit if none.
+    pub max_connections_per_address: Option<usize>,
+    /// The time-outs of a connection.
+    pub timeouts: Timeouts,
+    /// Where health and metrics are served.
+    pub admin: Option<Placed<Admin>>,
+    /// Whether that may be off loopback.
+    pub insecure_admin: bool,
+    /// Form of the log.
+    pub log: Format,
+    /// What is odd without being wrong, one line each; the commands show them on standard error.
+    pub warnings: Vec<String>,
+}
+
+/// A certificate chain and its key.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// PEM, the server's certificate first.
+    pub cert: Placed<PathBuf>,
+    /// PEM.
+    pub key: Placed<PathBuf>,
+}
+
+/// How long things may take; each at least a second.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// TLS handshake and request head, in total.
+    pub header: Duration,
+    /// A connection without a request.
+    pub idle: Duration,
+    /// A body in which nothing moves.
+    pub body: Duration,
+    /// The beginning of the backend's answer.
+    pub response: Duration,
+    /// Connecting to a backend.
+    pub connect: Duration,
+    /// Requests in flight after the signal to stop.
+    pub drain: Duration,
+}
+
+/// What the backend sees of the client's credentials.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BackendAuthorization {
+    /// Nothing.
+    #[default]
+    Drop,
+    /// `Basic user:`, without the password.
+    User,
+    /// The client's field.
+    Pass,
+}
+
+/// What the settings are for, which says what may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Being the gate, or checking that one could be.
+    Serve,
+    /// Being the auth service alone: a file and variables that are meant for `serve` do no harm.
+    Auth,
+    /// Asking a running gate: only what is given must be right.
+    Health,
+}
+
+impl Settings {
+    /// Reads all sources. Errors are all faults there are; the order is that of the file, then that of the settings.
+    pub fn load(
+        flags: Flags,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+        purpose: Purpose,
+    ) -> Result<Settings, Vec<Fault>> {
+        let (settings, faults) = Settings::read(flags, environment, purpose);
+        if faults.is_empty() {
+            Ok(settings)
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// As [`load`](Self::load). With faults the settings hold what could be understood: good for finding further
+    /// faults in the files they name, and for nothing else.
+    pub fn read(
+        flags: Flags,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+        purpose: Purpose,
+    ) -> (Settings, Vec<Fault>) {
+        let mut sources = Sources::gather(flags, environment);
+        if purpose == Purpose::Auth {
+            // One file, or one environment of a container, may be for both commands, so that what only `serve` has a use
+            // for is no slip, right or wrong. As a flag it is one, and `auth` has none of them.
+            sources.set_aside(|setting| setting.scope == Scope::Serve);
+        }
+        let mut read = Reader::new(sources);
+        let listen = read.many(Id::listen, str::parse);
+        let insecure_http = read.one(Id::insecure_http, values::switch);
+        let backend = read.many(Id::backend, str::parse);
+        let backend_ca = read.optional(Id::backend_ca, values::path);
+        let htpasswd = read.optional(Id::htpasswd, values::path);
+        let auth_backend = read.optional(Id::auth_backend, str::parse);
+        let auth_cache = read.optional(Id::auth_cache, values::seconds_or_none);
+        let auth_timeout = read.optional_with_default(Id::auth_timeout, values::seconds);
+        let auth_ca = read.optional(Id::auth_ca, values::path);
+        let auth_probe = read.optional_with_default(Id::auth_probe, values::on_off);
+        let realm = read.one(Id::realm, values::realm);
+        let certs = read.many(Id::tls_cert, values::path);
+        let keys = read.many(Id::tls_key, values::path);
+        let tls_self_signed = read.optional(Id::tls_self_signed, values::path);
+        let tls_names = read.many(Id::tls_name, values::name);
+        let trusted_proxies: Vec<Placed<Cidr>> = read.many(Id::trusted_proxy, str::parse);
+        let backend_authorization =
+            read.one(Id::backend_authorization, values::backend_authorization);
+        let workers = read.one(Id::workers, values::workers);
+        let max_connections = read.one(Id::max_connections, values::connections);
+        let per_address = read.one(Id::max_connections_per_address, values::connections_or_off);
+        let timeouts = Timeouts {
+            header: read.one(Id::header_timeout, values::seconds),
+            idle: read.one(Id::idle_timeout, values::seconds),
+            body: read.one(Id::body_timeout, values::seconds),
+            response: read.one(Id::response_timeout, values::seconds),
+            connect: read.one(Id::connect_timeout, values::seconds),
+            drain: read.one(Id::drain_timeout, values::seconds),
+        };
+        let admin = read.optional(Id::admin, admin);
+        let insecure_admin = read.one(Id::insecure_admin, values::switch);
+        let log = read.one(Id::log, values::log_format);
+
+        let Reader {
+            sources,
+            mut faults,
+        } = read;
+        let mut warnings = sources.warnings;
+        let everybody = trusted_proxies
+            .iter()
+            .filter(|network| network.value.is_everything());
+        warnings.extend(everybody.map(|network| {
+            format!(
+                "{}: everybody's X-Forwarded-For is believed",
+                network.origin
+            )
+        }));
+        let admin = admin.and_then(|admin| {
+            admin.value.map(|value| Placed {
+                value,
+                origin: admin.origin,
+            })
+        });
+        // What was wrong on its own counts as given, so that one slip makes one fault.
+        let wrong = |name: &str| {
+            sources
+                .faults
+                .iter()
+                .chain(&faults)
+                .any(|fault| fault.origin().name() == name)
+        };
+        let have = checks::Have {
+            backend: !backend.is_empty() || wrong("backend"),
+            htpasswd: htpasswd.is_some() || wrong("htpasswd"),
+            auth_backend: auth_backend.is_some() || wrong("auth-backend"),
+        };
+
+        if purpose == Purpose::Serve {
+            faults.extend(checks::require_backend(&have));
+            faults.extend(checks::one_authority(
+                &have,
+                htpasswd.as_ref(),
+                auth_backend.as_ref(),
+            ));
+            let of_api = [
+                auth_cache.as_ref().map(|auth| &auth.origin),
+                Some(&auth_timeout.origin),
+                auth_ca.as_ref().map(|auth| &auth.origin),
+                Some(&auth_probe.origin),
+            ];
+            faults.extend(checks::stray_auth_faults(&have, of_api));
+        }
+        if purpose == Purpose::Auth {
+            faults.extend(checks::require_htpasswd(&have));
+        }
+        if purpose != Purpose::Health {
+            let has_certificate =
+                !certs.is_empty() || !keys.is_empty() || tls_self_signed.is_some();
+            faults.extend(
+                listen.iter().filter_map(|listen| {
+                    checks::listen_fault(listen, insecure_http, has_certificate)
+                }),
+            );
+            faults.extend(checks::certificate_faults(
+                &certs,
+                &keys,
+                tls_self_signed.as_ref(),
+                &tls_names,
+            ));
+            faults.extend(
+                admin
+                    .iter()
+                    .filter_map(|admin| checks::admin_fault(admin, insecure_admin)),
+            );
+        }
+        let mut all = sources.faults;
+        all.append(&mut faults);
+        let settings = Settings {
+            listen,
+            insecure_http,
+            backend,
+            backend_ca,
+            htpasswd,
+            auth_backend,
+            auth_cache: auth_cache.map(|auth| auth.value),
+            auth_timeout: auth_timeout.value,
+            auth_ca,
+            auth_probe: auth_probe.value,
+            realm,
+            tls_pairs: certs
+                .into_iter()
+                .zip(keys)
+                .map(|(cert, key)| Pair { cert, key })
+                .collect(),
+            tls_self_signed,
+            tls_names: tls_names.into_iter().map(|name| name.value).collect(),
+            trusted_proxies: trusted_proxies
+                .into_iter()
+                .map(|network| network.value)
+                .collect(),
+            backend_authorization,
+            workers,
+            max_connections,
+            max_connections_per_address: Some(per_address).filter(|limit| *limit > 0),
+            timeouts,
+            admin,
+            insecure_admin,
+            log,
+            warnings,
+        };
+        (settings, all)
+    }
+}
+
+/// `off` is how a flag takes back what a variable or a file says.
+fn admin(text: &str) -> Result<Option<Admin>, String> {
+    if text == "off" {
+        Ok(None)
+    } else {
+        text.parse().map(Some)
+    }
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

@@ -1,0 +1,187 @@
+//! From text to values: one function for each kind of value, whose reasons say what would have been right.
+//!
+//! It must not know which setting a value is for, nor repeat the value, which the fault quotes already.
+
+use super::{BackendAuthorization, host::is_name};
+use crate::log::Format;
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+/// A day; what is meant to be longer is a slip.
+const LONGEST_SECONDS: u32 = 86_400;
+/// The challenge is a header field of every 401.
+const LONGEST_REALM: usize = 256;
+
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err("neither yes nor no".to_owned()),
+    }
+}
+
+pub(crate) fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("neither on nor off".to_owned()),
+    }
+}
+
+pub(crate) fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
+}
+
+pub(crate) fn realm(text: &str) -> Result<String, String> {
+    if text.len() > LONGEST_REALM {
+        Err(format!("over {LONGEST_REALM} bytes"))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// A name for a certificate: of a host, `*.` and such a name, or an address.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    let text = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    if text.parse::<IpAddr>().is_ok() || is_name(text.strip_prefix("*.").unwrap_or(text)) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("neither the name of a host nor an address".to_owned())
+    }
+}
+
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    seconds_from(1, text)
+}
+
+pub(crate) fn seconds_or_none(text: &str) -> Result<Duration, String> {
+    seconds_from(0, text)
+}
+
+fn seconds_from(least: u32, text: &str) -> Result<Duration, String> {
+    match digits(text) {
+        Some(seconds) if (least..=LONGEST_SECONDS).contains(&seconds) => {
+            Ok(Duration::from_secs(seconds.into()))
+        }
+        _ => Err(format!(
+            "not a number of whole seconds between {least} and {LONGEST_SECONDS}"
+        )),
+    }
+}
+
+pub(crate) fn workers(text: &str) -> Result<usize, String> {
+    count(1, 65_536, text)
+}
+
+pub(crate) fn connections(text: &str) -> Result<usize, String> {
+    count(1, 10_000_000, text)
+}
+
+pub(crate) fn connections_or_off(text: &str) -> Result<usize, String> {
+    count(0, 10_000_000, text)
+}
+
+fn count(least: u32, most: u32, text: &str) -> Result<usize, String> {
+    digits(text)
+        .filter(|number| (least..=most).contains(number))
+        .and_then(|number| usize::try_from(number).ok())
+        .ok_or_else(|| format!("not a number between {least} and {most}"))
+}
+
+/// Digits alone: no sign, no unit.
+fn digits(text: &str) -> Option<u32> {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+pub(crate) fn backend_authorization(text: &str) -> Result<BackendAuthorization, String> {
+    match text {
+        "drop" => Ok(BackendAuthorization::Drop),
+        "user" => Ok(BackendAuthorization::User),
+        "pass" => Ok(BackendAuthorization::Pass),
+        _ => Err("neither drop nor user nor pass".to_owned()),
+    }
+}
+
+pub(crate) fn log_format(text: &str) -> Result<Format, String> {
+    match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => Err("neither text nor json".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_know_six_words() {
+        for text in ["true", "yes", "1"] {
+            assert_eq!(switch(text), Ok(true));
+        }
+        for text in ["false", "no", "0"] {
+            assert_eq!(switch(text), Ok(false));
+        }
+        for text in ["", "on", "YES", "2", "nope"] {
+            assert!(switch(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_whole_and_bounded() {
+        assert_eq!(seconds("1"), Ok(Duration::from_secs(1)));
+        assert_eq!(seconds("86400"), Ok(Duration::from_secs(86_400)));
+        for text in [
+            "",
+            "0",
+            "86401",
+            "-1",
+            "+1",
+            "1.5",
+            "5s",
+            "99999999999999999999",
+            "٣",
+        ] {
+            assert_eq!(
+                seconds(text),
+                Err("not a number of whole seconds between 1 and 86400".to_owned()),
+                "{text}"
+            );
+        }
+        assert_eq!(seconds_or_none("0"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn counts_are_bounded() {
+        assert_eq!(workers("1"), Ok(1));
+        assert_eq!(connections_or_off("0"), Ok(0));
+        assert_eq!(
+            workers("0"),
+            Err("not a number between 1 and 65536".to_owned())
+        );
+        assert_eq!(
+            connections("1k"),
+            Err("not a number between 1 and 10000000".to_owned())
+        );
+    }
+
+    #[test]
+    fn names_for_a_certificate_are_names_or_addresses() {
+        for (given, expected) in [
+            ("Registry.Example", "registry.example"),
+            ("*.example", "*.example"),
+            ("[::1]", "::1"),
+            ("10.0.0.1", "10.0.0.1"),
+        ] {
+            assert_eq!(name(given).as_deref(), Ok(expected));
+        }
+        for given in ["", "*", "a.*.b", "https://a", "a:443", "a b", "ä"] {
+            assert!(name(given).is_err(), "{given}");
+        }
+    }
+}
