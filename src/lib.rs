@@ -17,6 +17,10 @@
 #[allow(unused_macros, unused_imports)]
 pub mod config;
 
+pub mod passwd;
+
+pub mod gate;
+
 pub mod http;
 pub mod stream;
 pub mod tls;

@@ -1,0 +1,330 @@
+//! Asking an external API who may pass (nginx `auth_request`, made stricter).
+//!
+//! Owns the order of one question's steps: remembered, asked by somebody else already, its turn, asked. Must not know what
+//! follows from a ruling. What clients send is hostile; the API is believed when it says who may pass, and for the rest
+//! held to be slow, confused or gone. Whatever is not a clear yes lets nobody in.
+
+mod answer;
+mod breaker;
+mod cache;
+mod call;
+mod company;
+mod probe;
+mod question;
+mod reuse;
+mod waiting;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::CertificateDer;
+
+use super::checks::Checks;
+use super::flight::Flight;
+use super::htpasswd::Principal;
+use super::memory::Digest;
+use super::network::Network;
+use answer::{Answer, RETRY_AFTER};
+use breaker::{Breaker, Change};
+use cache::Cache;
+use call::{Caller, Failure};
+use company::{Company, Habit};
+use probe::Prober;
+pub use probe::{LATER, OPEN, Probed, could_not_ask, odd};
+pub use question::Question;
+use question::Scope;
+use reuse::Reuse;
+use waiting::Waiting;
+
+/// Calls at once, at most: as many connections as a small service bears. Fewer than half of the workers, so that a slow
+/// API never takes them all.
+const MOST_CALLS: usize = 128;
+
+/// An external API, and what is known from it.
+pub struct Api {
+    caller: Caller,
+    /// As it may be shown.
+    shown: String,
+    timeout: Duration,
+    cache: Cache,
+    breaker: Breaker,
+    calls: Checks,
+    /// Requests that wait for an answer in any way, and how many may.
+    waiting: Waiting,
+    flights: Mutex<HashMap<Digest, Arc<Flight<Landing>>>>,
+    habit: Habit,
+    prober: Arc<Prober>,
+}
+
+/// How an API is asked.
+pub struct ApiSettings<'a> {
+    /// Whole, `http://` or `https://`.
+    pub url: &'a str,
+    /// The same, as it may be shown.
+    pub shown: String,
+    /// What an `https://` API must chain to.
+    pub roots: &'a [CertificateDer<'static>],
+    /// For a whole call, and for whoever waits for one.
+    pub timeout: Duration,
+    /// How long an answer holds that says nothing of it.
+    pub cache: Option<Duration>,
+    /// Threads that requests have in all.
+    pub workers: usize,
+}
+
+/// What the API says of a request.
+#[must_use]
+#[derive(Debug)]
+pub enum Ruling {
+    /// It may pass, in the name of this user if there is one.
+    Allowed(Option<Principal>),
+    /// It needs credentials, or others; the challenges of the API.
+    Unauthorized(Vec<String>),
+    /// It may not pass.
+    Denied,
+    /// The API has been asked too much; seconds until another attempt has a chance.
+    TooManyRequests(u32),
+    /// Nobody knows.
+    Unsure {
+        /// Seconds until another attempt has a chance.
+        retry_after: u32,
+        /// For the log.
+        why: String,
+    },
+}
+
+/// How a call came down, for those who waited for it.
+#[derive(Clone)]
+enum Landing {
+    Done {
+        identity: Digest,
+        outcome: Result<Answer, Arc<str>>,
+        /// Whether questions that are the same may have it too.
+        for_twins: bool,
+    },
+    /// There was no room for the call.
+    Busy,
+    /// The leader is gone and left nothing.
+    Lost,
+}
+
+impl Api {
+    /// The error says what is wrong with the URL.
+    ///
+    /// # Panics
+    /// If the system has no random numbers.
+    pub fn new(settings: ApiSettings<'_>) -> Result<Api, String> {
+        let ApiSettings { timeout, cache, .. } = settings;
+        let caller = Caller::new(settings.url, settings.roots, timeout, cache)?;
+        Ok(Api {
+            prober: Arc::new(Prober::new(caller.clone(), timeout)),
+            caller,
+            shown: settings.shown,
+            timeout,
+            cache: Cache::new(),
+            breaker: Breaker::new(),
+            calls: Checks::new((settings.workers / 2).min(MOST_CALLS)),
+            waiting: Waiting::new(settings.workers.saturating_mul(3) / 4),
+            flights: Mutex::default(),
+            habit: Habit::default(),
+        })
+    }
+
+    /// Rules on one request that came from `network`. Returns at once if the answer is remembered, and otherwise after a
+    /// call, for which it waits no longer than the time that a call has.
+    pub fn ask(&self, question: &Question<'_>, network: Network) -> Ruling {
+        let begun = Instant::now();
+        if let Some(answer) = self.cache.recall(question, begun) {
+            return ruling(Ok(answer));
+        }
+        let Some(_place) = self.waiting.place(network) else {
+            return busy();
+        };
+        let deadline = begun + self.timeout;
+        let mut company = self.habit.company(question);
+        loop {
+            if self.breaker.refuses(Instant::now()) {
+                return down();
+            }
+            let flight = match self.receive(question, company, network) {
+                Reception::Known(answer) => return ruling(Ok(answer)),
+                Reception::Lead(leader) => return leader.ask(question, network, deadline),
+                Reception::Join(flight) => flight,
+            };
+            let Some(landing) = flight.wait_until(deadline) else {
+                return unsure("no answer in time");
+            };
+            match landing {
+                Landing::Done {
+                    identity,
+                    outcome,
+                    for_twins,
+                } => {
+                    if let Some(answer) = self.cache.recall(question, Instant::now()) {
+                        return ruling(Ok(answer));
+                    }
+                    if for_twins && identity.is_same(&question.identity(self.cache.seal())) {
+                        return ruling(outcome);
+                    }
+                    // It was not for this one, who next waits for twins at most, and then for nobody.
+                    company = company.narrower().min(self.habit.company(question));
+                }
+                Landing::Busy if flight.network == network => return busy(),
+                // There was no room for others, which is no reason to turn this one away; or nobody flies any more.
+                Landing::Busy | Landing::Lost => {}
+            }
+        }
+    }
+
+    fn receive<'a>(
+        &'a self,
+        question: &Question<'_>,
+        company: Company,
+        network: Network,
+    ) -> Reception<'a> {
+        let seal = self.cache.seal();
+        let mut keys = Vec::with_capacity(2);
+        if company >= Company::Twins {
+            keys.push(question.identity(seal));
+        }
+        if company >= Company::Credentials {
+            keys.push(question.key(seal, Scope::Credentials, &[]));
+        }
+        if keys.is_empty() {
+            return Reception::Lead(Leader {
+                api: self,
+                flight: None,
+            });
+        }
+        let mut flights = self.flights();
+        if let Some(flight) = keys.iter().find_map(|key| flights.get(key)) {
+            return Reception::Join(Arc::clone(flight));
+        }
+        // An answer is remembered before its flight is over: whoever comes finds the one or the other.
+        if let Some(answer) = self.cache.recall(question, Instant::now()) {
+            return Reception::Known(answer);
+        }
+        let flight = Arc::new(Flight::new(network));
+        flights.extend(keys.iter().map(|key| (*key, Arc::clone(&flight))));
+        Reception::Lead(Leader {
+            api: self,
+            flight: Some((keys, flight)),
+        })
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Flight<Landing>>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, change: Option<Change>) {
+        let shown = &self.shown;
+        match change {
+            Some(Change::WentDown) => ::log::error!(
+                "auth-backend {shown}: down; until it answers, only those who are remembered get in"
+            ),
+            Some(Change::CameBack) => ::log::info!("auth-backend {shown}: answers again"),
+            None => {}
+        }
+    }
+}
+
+/// What becomes of a question.
+enum Reception<'a> {
+    Known(Answer),
+    /// Somebody asks already what may be the same.
+    Join(Arc<Flight<Landing>>),
+    Lead(Leader<'a>),
+}
+
+/// Whoever asks for all who wait. Dropped without having landed, it releases them.
+struct Leader<'a> {
+    api: &'a Api,
+    /// With all that it is listed under.
+    flight: Option<(Vec<Digest>, Arc<Flight<Landing>>)>,
+}
+
+impl Leader<'_> {
+    fn ask(mut self, question: &Question<'_>, network: Network, deadline: Instant) -> Ruling {
+        let api = self.api;
+        let Some(slot) = api.calls.begin(network, Some(deadline)) else {
+            self.land(Landing::Busy);
+            return busy();
+        };
+        let asked = Instant::now();
+        let Some(pass) = api.breaker.enter(asked) else {
+            return down();
+        };
+        let called = api.caller.ask(question, deadline);
+        let change = pass.report(called.contact, Instant::now());
+        drop(slot);
+        let (outcome, reuse) = match called.outcome {
+            Ok((answer, reuse)) => {
+                api.cache.remember(question, &answer, &reuse, asked);
+                api.habit.learn(question, &answer, &reuse);
+                (Ok(answer), reuse)
+            }
+            Err(Failure { why, reuse }) => {
+                ::log::warn!("auth-backend {}: {why}", api.shown);
+                (Err(Arc::from(why)), reuse)
+            }
+        };
+        api.say(change);
+        if matches!(outcome, Ok(Answer::Allowed(_))) {
+            Prober::catch_up(&api.prober, &api.shown);
+        }
+        self.land(Landing::Done {
+            identity: question.identity(api.cache.seal()),
+            outcome: outcome.clone(),
+            for_twins: reuse != Reuse::Never,
+        });
+        ruling(outcome)
+    }
+
+    /// Off the list first: who comes now has come too late for an answer that is not remembered.
+    fn land(&mut self, landing: Landing) {
+        if let Some((keys, flight)) = self.flight.take() {
+            let mut flights = self.api.flights();
+            for key in &keys {
+                flights.remove(key);
+            }
+            drop(flights);
+            flight.land(landing);
+        }
+    }
+}
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        self.land(Landing::Lost);
+    }
+}
+
+fn ruling(outcome: Result<Answer, Arc<str>>) -> Ruling {
+    match outcome {
+        Ok(Answer::Allowed(user)) => Ruling::Allowed(user.map(Principal::new)),
+        Ok(Answer::Unauthorized(challenges)) => Ruling::Unauthorized(challenges.to_vec()),
+        Ok(Answer::Denied) => Ruling::Denied,
+        Ok(Answer::Throttled(retry_after)) => Ruling::TooManyRequests(retry_after),
+        Ok(Answer::Unavailable(retry_after)) => Ruling::Unsure {
+            retry_after,
+            why: "auth-backend: it answered 503".to_owned(),
+        },
+        Err(why) => unsure(&why),
+    }
+}
+
+fn unsure(why: &str) -> Ruling {
+    Ruling::Unsure {
+        retry_after: RETRY_AFTER,
+        why: format!("auth-backend: {why}"),
+    }
+}
+
+fn down() -> Ruling {
+    unsure("it is down")
+}
+
+fn busy() -> Ruling {
+    unsure("too many wait for it")
+}

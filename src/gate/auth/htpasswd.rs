@@ -1,0 +1,272 @@
+//! The check of credentials against a password file: remembered, done once, bounded, and then hashed.
+//!
+//! Owns the order of these steps and the file that is valid now. Must not know how the file got here or what follows
+//! from a verdict. User and password are hostile.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use super::checks::Checks;
+use super::credentials::Credentials;
+use super::flight::Flight;
+use super::memory::{Aging, Digest, Seal};
+use super::network::Network;
+use super::users::Users;
+
+/// A right password is believed for this long after it was hashed.
+const RIGHT_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// Pairs of user and network, some 200 bytes each.
+const RIGHT_CAPACITY: usize = 65_536;
+/// A client that replays a stale password does so for a while.
+const WRONG_LIFETIME: Duration = Duration::from_secs(60);
+const WRONG_CAPACITY: usize = 10_000;
+
+/// Somebody who is known to be who they say.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    user: Arc<[u8]>,
+}
+
+impl Principal {
+    /// Only the gate can say so.
+    pub(in crate::gate) fn new(user: Arc<[u8]>) -> Principal {
+        Principal { user }
+    }
+
+    /// The name as it stands in the file: any bytes but control characters and the colon.
+    pub fn user(&self) -> &[u8] {
+        &self.user
+    }
+}
+
+/// What became of a check.
+#[must_use]
+#[derive(Debug)]
+pub enum Verdict {
+    /// The password is right.
+    Known(Principal),
+    /// No such user, or not the password: which of them is not told.
+    Wrong,
+    /// Not checked, because too many from the same network wait already: 503 with `Retry-After: 1`.
+    Busy,
+}
+
+/// The users of a password file, and what is known of those who ask.
+pub struct Htpasswd {
+    roll: RwLock<Arc<Roll>>,
+    seal: Seal,
+    desk: Mutex<Desk>,
+    checks: Checks,
+}
+
+/// The users as they are since the last change of the file.
+struct Roll {
+    users: Users,
+    generation: u64,
+}
+
+struct Desk {
+    /// Apart from the wrong ones, so that guesses never push out a login.
+    right: Aging<(Arc<[u8]>, Network), Digest>,
+    /// With the generation of the file that they were wrong in, so that a new user gets in at once.
+    wrong: Aging<Digest, u64>,
+    flights: HashMap<Digest, Arc<Flight<Landing>>>,
+}
+
+/// How the flight of a check came down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Landing {
+    Right,
+    Wrong,
+    /// There was no room for the check.
+    Busy,
+    /// The leader is gone and left no verdict.
+    Lost,
+}
+
+/// What the desk says to somebody who comes.
+enum Reception<'a> {
+    Right(Principal),
+    Wrong,
+    /// Somebody checks the same already.
+    Join(Arc<Flight<Landing>>),
+    Lead(Leader<'a>),
+}
+
+/// Whoever does a check for all who ask the same. Dropped without having landed it, it releases the waiters.
+struct Leader<'a> {
+    htpasswd: &'a Htpasswd,
+    flight: Arc<Flight<Landing>>,
+    digest: Digest,
+}
+
+impl Htpasswd {
+    /// # Panics
+    /// If the system has no random numbers.
+    pub fn new(users: Users) -> Htpasswd {
+        Htpasswd::with_checks(users, Checks::for_this_machine())
+    }
+
+    fn with_checks(users: Users, checks: Checks) -> Htpasswd {
+        Htpasswd {
+            roll: RwLock::new(Arc::new(Roll {
+                users,
+                generation: 0,
+            })),
+            seal: Seal::new(),
+            desk: Mutex::new(Desk {
+                right: Aging::new(RIGHT_CAPACITY, RIGHT_LIFETIME),
+                wrong: Aging::new(WRONG_CAPACITY, WRONG_LIFETIME),
+                flights: HashMap::new(),
+            }),
+            checks,
+        }
+    }
+
+    /// Takes a new file. Checks that are on the way end with the old one.
+    pub fn replace(&self, users: Users) {
+        let mut roll = self.roll.write().unwrap_or_else(PoisonError::into_inner);
+        let generation = roll.generation + 1;
+        *roll = Arc::new(Roll { users, generation });
+        drop(roll);
+        // They would not be believed any more: this only gives the memory back.
+        self.desk().wrong.clear();
+    }
+
+    /// Whether the credentials are right. Returns at once if that is remembered, and otherwise after a hash, for which
+    /// it may have to wait.
+    pub fn verify(&self, credentials: &Credentials, network: Network) -> Verdict {
+        loop {
+            let roll = self.roll();
+            let (known, digest) = self.recognise(&roll, credentials);
+            // The throttle's place: while `network` is throttled only `Reception::Right` may answer here, and nobody
+            // joins or leads; whoever is told `Wrong`, remembered or not, is counted by `digest`.
+            let flight = match self.receive(known, digest, network, roll.generation) {
+                Reception::Right(principal) => return Verdict::Known(principal),
+                Reception::Wrong => return Verdict::Wrong,
+                Reception::Lead(leader) => {
+                    let snapshot = Arc::clone(&roll);
+                    drop(roll);
+                    return leader.check(&snapshot, credentials, network);
+                }
+                Reception::Join(flight) => flight,
+            };
+            let known = known.map(Arc::clone);
+            drop(roll);
+            match (flight.wait(), known) {
+                (Landing::Right, Some(user)) => {
+                    if flight.network != network {
+                        self.desk().right.remember(
+                            (Arc::clone(&user), network),
+                            digest,
+                            Instant::now(),
+                        );
+                    }
+                    return Verdict::Known(Principal::new(user));
+                }
+                (Landing::Right, None) | (Landing::Wrong, _) => return Verdict::Wrong,
+                (Landing::Busy, _) if flight.network == network => return Verdict::Busy,
+                // There was no room for others, which is no reason to turn this one away; or nobody flies any more.
+                (Landing::Busy | Landing::Lost, _) => {}
+            }
+        }
+    }
+
+    /// The user's name in the file, if there is such a user, and what stands for these credentials.
+    fn recognise<'r>(
+        &self,
+        roll: &'r Roll,
+        credentials: &Credentials,
+    ) -> (Option<&'r Arc<[u8]>>, Digest) {
+        let (user, password) = (credentials.user(), credentials.password());
+        let found = roll.users.find(user);
+        // With the hash that it is compared with, so that a changed line forgets by itself.
+        let hash = found.map(|(_, hash)| hash.text().as_bytes());
+        let digest = self.seal.digest([user, password].into_iter().chain(hash));
+        (found.map(|(name, _)| name), digest)
+    }
+
+    fn receive(
+        &self,
+        known: Option<&Arc<[u8]>>,
+        digest: Digest,
+        network: Network,
+        generation: u64,
+    ) -> Reception<'_> {
+        let now = Instant::now();
+        let mut desk = self.desk();
+        if let Some(user) = known {
+            let key = (Arc::clone(user), network);
+            if desk
+                .right
+                .recall(&key, now)
+                .is_some_and(|right| right.is_same(&digest))
+            {
+                return Reception::Right(Principal::new(key.0));
+            }
+        }
+        if desk.wrong.recall(&digest, now) == Some(&generation) {
+            return Reception::Wrong;
+        }
+        if let Some(flight) = desk.flights.get(&digest) {
+            return Reception::Join(Arc::clone(flight));
+        }
+        let flight = Arc::new(Flight::new(network));
+        desk.flights.insert(digest, Arc::clone(&flight));
+        Reception::Lead(Leader {
+            htpasswd: self,
+            flight,
+            digest,
+        })
+    }
+
+    fn roll(&self) -> RwLockReadGuard<'_, Arc<Roll>> {
+        self.roll.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Leader<'_> {
+    fn check(self, roll: &Roll, credentials: &Credentials, network: Network) -> Verdict {
+        let Some(slot) = self.htpasswd.checks.begin(network, None) else {
+            self.flight.land(Landing::Busy);
+            return Verdict::Busy;
+        };
+        let is_right = roll.users.check(credentials.user(), credentials.password());
+        drop(slot);
+        let name = roll.users.find(credentials.user()).map(|(name, _)| name);
+        // Remembered before the flight leaves the desk: whoever comes finds the one or the other.
+        let mut desk = self.htpasswd.desk();
+        match (is_right, name) {
+            (true, Some(name)) => {
+                desk.right
+                    .remember((Arc::clone(name), network), self.digest, Instant::now());
+                drop(desk);
+                self.flight.land(Landing::Right);
+                Verdict::Known(Principal::new(Arc::clone(name)))
+            }
+            _ => {
+                desk.wrong
+                    .remember(self.digest, roll.generation, Instant::now());
+                drop(desk);
+                self.flight.land(Landing::Wrong);
+                Verdict::Wrong
+            }
+        }
+    }
+}
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        self.htpasswd.desk().flights.remove(&self.digest);
+        self.flight.land(Landing::Lost);
+    }
+}
+
+#[cfg(test)]
+#[path = "htpasswd_tests.rs"]
+mod tests;

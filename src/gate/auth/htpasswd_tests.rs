@@ -1,0 +1,354 @@
+//! What is hashed, how often, and what is only remembered. Work is counted and not timed.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::gate::auth::hash::count;
+use std::net::Ipv4Addr;
+use std::thread;
+
+/// Both have the password "correct horse".
+const FILE: &str = "alice:$2y$04$Rv1V/zQaiFUIGfTtte8ROu4Okb3JZDvJbDLnQyi2Mqz2/JGv7aVHK\n\
+                    bob:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=\n";
+/// "secret"
+const OTHER_LINE: &str = "alice:{SSHA}+RFhsab2AfzZ0VfEdyknXtUT06RhYmNk\n";
+
+fn users(text: &str) -> Users {
+    Users::parse(text.as_bytes()).ok().unwrap()
+}
+
+fn htpasswd() -> Htpasswd {
+    Htpasswd::with_checks(users(FILE), Checks::new(1))
+}
+
+fn network(last: u8) -> Network {
+    Network::of(Ipv4Addr::new(10, 0, 0, last).into())
+}
+
+/// The verdict in a word, and how many hashes it took.
+fn ask(htpasswd: &Htpasswd, user: &str, password: &str, from: u8) -> (&'static str, usize) {
+    count::take();
+    let verdict = htpasswd.verify(
+        &Credentials::of(user.as_bytes(), password.as_bytes()),
+        network(from),
+    );
+    let word = match verdict {
+        Verdict::Known(principal) => {
+            assert_eq!(principal.user(), user.as_bytes());
+            "known"
+        }
+        Verdict::Wrong => "wrong",
+        Verdict::Busy => "busy",
+    };
+    (word, count::take().len())
+}
+
+#[test]
+fn a_right_password_is_hashed_once_for_each_network() {
+    let gate = htpasswd();
+    assert_eq!(ask(&gate, "alice", "correct horse", 1), ("known", 1));
+    assert_eq!(ask(&gate, "alice", "correct horse", 1), ("known", 0));
+    assert_eq!(ask(&gate, "alice", "correct horse", 2), ("known", 1));
+    assert_eq!(ask(&gate, "alice", "correct horse", 1), ("known", 0));
+    assert_eq!(ask(&gate, "bob", "correct horse", 1), ("known", 1));
+}
+
+#[test]
+fn a_wrong_password_is_hashed_once_and_pushes_out_no_login() {
+    let gate = htpasswd();
+    assert_eq!(ask(&gate, "alice", "correct horse", 1), ("known", 1));
+    for user in ["alice", "bob", "nobody"] {
+        let (verdict, hashes) = ask(&gate, user, "guess", 1);
+        assert_eq!((verdict, hashes > 0), ("wrong", true));
+        assert_eq!(ask(&gate, user, "guess", 1), ("wrong", 0));
+    }
+    assert_eq!(ask(&gate, "alice", "correct horse", 1), ("known", 0));
+}
+
+#[test]
+fn a_failed_check_does_the_same_work_for_every_user_and_for_none() {
+    let gate = htpasswd();
+    let work = |user: &str, password: &str| {
+        count::take();
+        let credentials = Credentials::of(user.as_bytes(), password.as_bytes());
+        assert!(matches!(
+            gate.verify(&credentials, network(1)),
+            Verdict::Wrong
+        ));
+        let mut work: Vec<String> = count::take()
+            .iter()
+            .map(|scheme| format!("{scheme:?}"))
+            .collect();
+        work.sort();
+        work
+    };
+    let expected = ["Bcrypt { cost: 4 }", "Sha1"];
+    for user in ["alice", "bob", "nobody", ""] {
+        assert_eq!(work(user, "guess"), expected, "{user}");
+        assert_eq!(work(user, "correct horse\0"), expected, "{user}");
+    }
+}
+
+#[test]
+fn the_memory_for_wrong_ones_is_bounded() {
+    let mut desk = htpasswd().desk.into_inner().unwrap();
+    let seal = Seal::new();
+    for n in 0..WRONG_CAPACITY + 100 {
+        desk.wrong.remember(
+            seal.digest([b"".as_slice(), &n.to_be_bytes()]),
+            0,
+            Instant::now(),
+        );
+    }
+    assert_eq!(desk.wrong.len(), WRONG_CAPACITY);
+}
+
+#[test]
+fn a_new_file_counts_at_once_for_new_users_changed_ones_and_removed_ones() {
+    let gate = htpasswd();
+    assert_eq!(ask(&gate, "alice", "correct horse", 1).0, "known");
+    assert_eq!(ask(&gate, "bob", "correct horse", 1).0, "known");
+    assert_eq!(ask(&gate, "alice", "secret", 1).0, "wrong");
+    assert_eq!(ask(&gate, "carol", "correct horse", 1).0, "wrong");
+    let carol = FILE.lines().next().unwrap().replace("alice", "carol");
+    gate.replace(users(&format!("{OTHER_LINE}{carol}\n")));
+    assert_eq!(ask(&gate, "alice", "secret", 1).0, "known");
+    assert_eq!(ask(&gate, "alice", "correct horse", 1).0, "wrong");
+    assert_eq!(ask(&gate, "carol", "correct horse", 1).0, "known");
+    assert_eq!(ask(&gate, "bob", "correct horse", 1).0, "wrong");
+    // An unchanged line is remembered over a change of the file, a wrong password is not.
+    gate.replace(users(FILE));
+    assert_eq!(ask(&gate, "bob", "correct horse", 1), ("known", 0));
+    let (verdict, hashes) = ask(&gate, "carol", "correct horse", 1);
+    assert_eq!((verdict, hashes > 0), ("wrong", true));
+}
+
+#[test]
+fn a_wrong_one_of_an_old_generation_that_comes_late_is_not_believed() {
+    let gate = htpasswd();
+    let credentials = Credentials::of(b"carol", b"guess");
+    let (_, digest) = gate.recognise(&gate.roll(), &credentials);
+    gate.replace(users(FILE));
+    gate.desk().wrong.remember(digest, 0, Instant::now());
+    assert!(ask(&gate, "carol", "guess", 1).1 > 0);
+}
+
+/// Starts `askers` with the same credentials while the only slot is taken, so that all of them meet in one flight.
+fn meet(
+    gate: &Htpasswd,
+    password: &str,
+    askers: u8,
+    network_of: fn(u8) -> u8,
+) -> Vec<(&'static str, usize)> {
+    let slot = gate.checks.begin(network(99), None).unwrap();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..askers)
+            .map(|n| scope.spawn(move || ask(gate, "alice", password, network_of(n))))
+            .collect();
+        // The desk, the leader and each waiter hold the flight.
+        let holders = || {
+            gate.desk()
+                .flights
+                .values()
+                .map(Arc::strong_count)
+                .sum::<usize>()
+        };
+        while holders() < usize::from(askers) + 1 {
+            thread::yield_now();
+        }
+        drop(slot);
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn the_same_credentials_asked_at_once_are_hashed_once() {
+    for (password, word, hashes) in [("correct horse", "known", 1), ("guess", "wrong", 2)] {
+        for network_of in [|_| 1, |n| n] {
+            let gate = htpasswd();
+            let verdicts = meet(&gate, password, 16, network_of);
+            assert!(
+                verdicts.iter().all(|(verdict, _)| *verdict == word),
+                "{verdicts:?}"
+            );
+            assert_eq!(
+                verdicts.iter().map(|(_, hashes)| hashes).sum::<usize>(),
+                hashes
+            );
+            assert!(gate.desk().flights.is_empty());
+            // All of the networks know it now.
+            assert_eq!(ask(&gate, "alice", password, network_of(7)), (word, 0));
+        }
+    }
+}
+
+#[test]
+fn a_third_check_of_a_network_is_turned_away_and_not_remembered() {
+    let gate = htpasswd();
+    let slot = gate.checks.begin(network(99), None).unwrap();
+    thread::scope(|scope| {
+        for guess in ["one", "two"] {
+            let gate = &gate;
+            scope.spawn(move || ask(gate, "alice", guess, 1));
+        }
+        while gate.checks.waiting() < 2 {
+            thread::yield_now();
+        }
+        assert_eq!(ask(&gate, "alice", "correct horse", 1), ("busy", 0));
+        let newcomer = scope.spawn(|| ask(&gate, "alice", "correct horse", 2));
+        while gate.checks.waiting() < 3 {
+            thread::yield_now();
+        }
+        drop(slot);
+        assert_eq!(newcomer.join().unwrap(), ("known", 1));
+    });
+    assert_eq!(ask(&gate, "alice", "correct horse", 1).0, "known");
+}
+
+#[test]
+fn those_who_wait_for_a_leader_who_is_lost_go_on_by_themselves() {
+    let gate = htpasswd();
+    let credentials = Credentials::of(b"alice", b"correct horse");
+    thread::scope(|scope| {
+        let roll = gate.roll();
+        let (known, digest) = gate.recognise(&roll, &credentials);
+        let Reception::Lead(leader) = gate.receive(known, digest, network(1), roll.generation)
+        else {
+            panic!("nobody else is there");
+        };
+        drop(roll);
+        let waiters: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| ask(&gate, "alice", "correct horse", 1)))
+            .collect();
+        while Arc::strong_count(&leader.flight) < 6 {
+            thread::yield_now();
+        }
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _leader = leader;
+            std::panic::resume_unwind(Box::new(()));
+        }));
+        assert!(unwound.is_err());
+        let verdicts: Vec<_> = waiters
+            .into_iter()
+            .map(|waiter| waiter.join().unwrap())
+            .collect();
+        assert!(verdicts.iter().all(|(verdict, _)| *verdict == "known"));
+        assert_eq!(verdicts.iter().map(|(_, hashes)| hashes).sum::<usize>(), 1);
+    });
+}
+
+#[test]
+fn those_who_wait_for_a_leader_of_another_network_are_not_turned_away_with_it() {
+    let gate = htpasswd();
+    let credentials = Credentials::of(b"alice", b"correct horse");
+    thread::scope(|scope| {
+        let roll = gate.roll();
+        let (known, digest) = gate.recognise(&roll, &credentials);
+        let Reception::Lead(leader) = gate.receive(known, digest, network(1), roll.generation)
+        else {
+            panic!("nobody else is there");
+        };
+        drop(roll);
+        let waiters: Vec<_> = [1, 2]
+            .into_iter()
+            .map(|from| {
+                let waiter = scope.spawn({
+                    let gate = &gate;
+                    move || ask(gate, "alice", "correct horse", from).0
+                });
+                while Arc::strong_count(&leader.flight) < 2 + usize::from(from) {
+                    thread::yield_now();
+                }
+                waiter
+            })
+            .collect();
+        leader.flight.land(Landing::Busy);
+        drop(leader);
+        let verdicts: Vec<_> = waiters
+            .into_iter()
+            .map(|waiter| waiter.join().unwrap())
+            .collect();
+        assert_eq!(verdicts, ["busy", "known"]);
+    });
+}
+
+/// Not a test but a measurement: `cargo test --release -- --ignored --nocapture how_long`.
+#[test]
+#[ignore = "a measurement, to be read by a person"]
+fn how_long_failed_checks_take() {
+    let line = |name: &str, scheme| {
+        format!(
+            "{name}:{}\n",
+            crate::gate::auth::hash::Hash::decoy(scheme).text()
+        )
+    };
+    use crate::gate::auth::hash::Scheme::*;
+    let ten = [("ten", Bcrypt { cost: 10 })];
+    let mixed = [
+        ("ten", Bcrypt { cost: 10 }),
+        ("five", Bcrypt { cost: 5 }),
+        ("apr1", Apr1),
+        ("md5", Md5),
+        ("sha256", Sha256 { rounds: 5000 }),
+        ("sha512", Sha512 { rounds: 5000 }),
+        ("more512", Sha512 { rounds: 20_000 }),
+        ("sha", Sha1),
+        ("ssha", SaltedSha1),
+    ];
+    let md5 = [("apr1", Apr1), ("md5", Md5)];
+    for (title, file) in [
+        ("bcrypt 10", &ten[..]),
+        ("mixed", &mixed),
+        ("md5 crypts", &md5),
+    ] {
+        let text: String = file
+            .iter()
+            .map(|(name, scheme)| line(name, *scheme))
+            .collect();
+        let users = users(&text);
+        let names: Vec<&str> = file
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(["nobody"])
+            .collect();
+        let mut times = vec![Vec::new(); names.len()];
+        for round in 0..60u32 {
+            for (name, times) in names.iter().zip(&mut times) {
+                let start = Instant::now();
+                assert!(!users.check(
+                    name.as_bytes(),
+                    &round.to_be_bytes().map(|byte| byte | 0x40)
+                ));
+                times.push(start.elapsed());
+            }
+        }
+        for (name, times) in names.iter().zip(&mut times) {
+            times.sort_unstable();
+            println!(
+                "{title:>10} {name:>8} median {:?} min {:?}",
+                times[times.len() / 2],
+                times[0]
+            );
+        }
+    }
+    let text: String = (0..100_000)
+        .map(|n| line(&format!("user{n}"), Bcrypt { cost: 10 }))
+        .collect();
+    let start = Instant::now();
+    assert_eq!(users(&text).len(), 100_000);
+    println!("100,000 users loaded: {:?}", start.elapsed());
+    let gate = Htpasswd::new(users(FILE));
+    let credentials = Credentials::of(b"alice", b"correct horse");
+    let _ = gate.verify(&credentials, network(1));
+    let start = Instant::now();
+    for _ in 0..100_000 {
+        assert!(matches!(
+            gate.verify(&credentials, network(1)),
+            Verdict::Known(_)
+        ));
+    }
+    println!("a remembered one: {:?}", start.elapsed() / 100_000);
+}

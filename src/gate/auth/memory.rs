@@ -1,0 +1,178 @@
+//! What is remembered of earlier checks.
+//!
+//! Owns a table whose entries age, and the key under which credentials are remembered. Knows no plaintext after it has
+//! returned. The tables are bounded because strangers fill them.
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+/// What stands for one credential, or for a question about it, in the memory: useless to whoever reads it without the key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Digest([u8; 32]);
+
+impl Digest {
+    /// Compares in constant time.
+    pub(super) fn is_same(&self, other: &Digest) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+/// The key, made at start and never written anywhere.
+pub(super) struct Seal(hmac::Key);
+
+impl Seal {
+    /// # Panics
+    /// If the system has no random numbers, without which nothing else here is safe either.
+    pub(super) fn new() -> Seal {
+        match hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()) {
+            Ok(key) => Seal(key),
+            Err(_) => panic!("the system has no random numbers"),
+        }
+    }
+
+    /// Binds the parts to one another. Each is preceded by its length, so that no two lists of parts are the same because
+    /// they differ only in where one part ends.
+    pub(super) fn digest<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Digest {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        match context.sign().as_ref().try_into() {
+            Ok(bytes) => Digest(bytes),
+            Err(_) => unreachable!("a SHA-256 has 32 bytes"),
+        }
+    }
+}
+
+/// A bounded table whose entries are forgotten a fixed time after they were put in, and the oldest first if it is full.
+pub(super) struct Aging<K, V> {
+    entries: HashMap<K, Aged<V>>,
+    /// The same keys in the order in which they were put in.
+    order: BTreeMap<u64, K>,
+    next: u64,
+    capacity: usize,
+    lifetime: Duration,
+}
+
+struct Aged<V> {
+    place: u64,
+    since: Instant,
+    value: V,
+}
+
+impl<K: Hash + Eq + Clone, V> Aging<K, V> {
+    pub(super) fn new(capacity: usize, lifetime: Duration) -> Aging<K, V> {
+        Aging {
+            entries: HashMap::new(),
+            order: BTreeMap::new(),
+            next: 0,
+            capacity,
+            lifetime,
+        }
+    }
+
+    pub(super) fn recall(&self, key: &K, now: Instant) -> Option<&V> {
+        let aged = self.entries.get(key)?;
+        let age = now.saturating_duration_since(aged.since);
+        (age < self.lifetime).then_some(&aged.value)
+    }
+
+    /// Puts in or replaces; the time counts from `now`.
+    pub(super) fn remember(&mut self, key: K, value: V, now: Instant) {
+        if let Some(old) = self.entries.remove(&key) {
+            self.order.remove(&old.place);
+        }
+        while let Some((_, oldest)) = self.order.first_key_value()
+            && (self.entries.len() >= self.capacity || self.recall(oldest, now).is_none())
+        {
+            if let Some((_, oldest)) = self.order.pop_first() {
+                self.entries.remove(&oldest);
+            }
+        }
+        let place = self.next;
+        self.next += 1;
+        self.order.insert(place, key.clone());
+        self.entries.insert(
+            key,
+            Aged {
+                place,
+                since: now,
+                value,
+            },
+        );
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.order.clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        assert_eq!(self.entries.len(), self.order.len());
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_forgotten_after_its_time_which_a_look_does_not_prolong() {
+        let start = Instant::now();
+        let mut table = Aging::new(10, Duration::from_secs(60));
+        table.remember('a', 1, start);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(table.recall(&'a', at(59)), Some(&1));
+        assert_eq!(table.recall(&'a', at(60)), None);
+        table.remember('a', 2, at(61));
+        assert_eq!(table.recall(&'a', at(120)), Some(&2));
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_oldest_and_the_aged_make_room_by_themselves() {
+        let start = Instant::now();
+        let mut table = Aging::new(3, Duration::from_secs(60));
+        for key in ['a', 'b', 'c', 'a', 'd'] {
+            table.remember(key, (), start);
+        }
+        assert_eq!(table.len(), 3);
+        assert!(table.recall(&'b', start).is_none());
+        assert!(
+            ['c', 'a', 'd']
+                .iter()
+                .all(|key| table.recall(key, start).is_some())
+        );
+        table.remember('e', (), start + Duration::from_secs(60));
+        assert_eq!(table.len(), 1);
+        for n in 0..1000 {
+            table.remember(char::from_u32(n).unwrap_or('x'), (), start);
+            assert!(table.len() <= 3);
+        }
+    }
+
+    #[test]
+    fn digests_differ_in_every_part_and_in_where_one_ends() {
+        let seal = Seal::new();
+        let of =
+            |seal: &Seal, parts: &[&str]| seal.digest(parts.iter().map(|part| part.as_bytes()));
+        let digest = of(&seal, &["alice", "secret", "$2y$"]);
+        assert!(digest.is_same(&of(&seal, &["alice", "secret", "$2y$"])));
+        for other in [
+            of(&seal, &["alic", "esecret", "$2y$"]),
+            of(&seal, &["alices", "ecret", "$2y$"]),
+            of(&seal, &["alice", "secret$", "2y$"]),
+            of(&seal, &["alice", "secret", ""]),
+            of(&seal, &["alice", "secret"]),
+            of(&seal, &["", "alice", "secret", "$2y$"]),
+            of(&Seal::new(), &["alice", "secret", "$2y$"]),
+        ] {
+            assert!(!digest.is_same(&other));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Who is asking: credentials as they came over the wire, the password file or the API that is asked, and what was found
+//! out about them before.
+//!
+//! Owns passwords while they are in memory, the hashes, and the verdict. Must not know how a refusal is worded; all but
+//! `api` must not know HTTP beyond the value of one field, nor sockets. Hostile: what clients send. Trusted, but often
+//! wrong: the file and the API.
+
+pub mod api;
+mod apr1;
+mod checks;
+mod credentials;
+mod flight;
+mod hash;
+mod htpasswd;
+mod memory;
+mod network;
+mod shape;
+mod toil;
+mod users;
+
+pub use credentials::{AuthorizationFault, Credentials, Presented, basic_of, read_authorization};
+pub use htpasswd::{Htpasswd, Principal, Verdict};
+pub use network::Network;
+pub use users::{LineFault, Users};
+
+pub(crate) use hash::{Hash, bcrypt};
+pub(crate) use shape::BCRYPT_COSTS;
+pub(crate) use users::{Content, lines, shown};

@@ -1,0 +1,389 @@
+//! The password file: its lines, its users, and every fault in it.
+//!
+//! Owns the file's grammar, which is Apache's: `user:hash`, comments, blank lines. Must not know who asks. The file is
+//! written by those who run the gate, but by hand and with several programs, so everything wrong with it is named with
+//! its line and a remedy; a message never repeats what may be a password.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::hash::Hash;
+use super::toil::Toil;
+
+/// Far more than the largest file that makes sense (a million users), and far less than what would hurt to read.
+const LARGEST_FILE: u64 = 256 * 1024 * 1024;
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// One fault of a password file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineFault {
+    /// Counted from 1; 0 is for the file as a whole.
+    pub line: usize,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// Everybody who may log in.
+pub struct Users {
+    entries: HashMap<Arc<[u8]>, User>,
+    toil: Toil,
+}
+
+struct User {
+    hash: Hash,
+    line: usize,
+}
+
+impl Users {
+    /// Reads the contents of a password file, or names all that is wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<Users, Vec<LineFault>> {
+        let mut entries: HashMap<Arc<[u8]>, User> = HashMap::new();
+        let mut toil = Toil::default();
+        let mut faults = Vec::new();
+        for Line {
+            number, content, ..
+        } in lines(bytes)
+        {
+            let mut fault = |message| {
+                faults.push(LineFault {
+                    line: number,
+                    message,
+                })
+            };
+            let (user, hash) = match content {
+                Content::Nothing => continue,
+                Content::NoColon => {
+                    fault("no colon: \"user:hash\" is wanted, as \"portreeve passwd FILE USER\" writes it, or a \"#\" before a comment".to_owned());
+                    continue;
+                }
+                Content::User { user, hash } => (user, bytes.get(hash).unwrap_or_default()),
+            };
+            let shown = shown(user);
+            if user.is_empty() {
+                fault(
+                    "an empty user name: write one before the colon, or remove the line".to_owned(),
+                );
+                continue;
+            }
+            if user.iter().any(u8::is_ascii_control) {
+                fault(format!(
+                    "user \"{shown}\": a control character in the name: remove it"
+                ));
+                continue;
+            }
+            match Hash::parse(hash) {
+                Err(wrong) => fault(format!(
+                    "user \"{shown}\": {wrong}: make it anew with \"portreeve passwd FILE {shown}\""
+                )),
+                Ok(hash) => match entries.entry(user.into()) {
+                    Entry::Occupied(first) => fault(format!(
+                        "user \"{shown}\" is on line {} already: remove one of the two",
+                        first.get().line
+                    )),
+                    Entry::Vacant(place) => {
+                        toil.include(hash.scheme());
+                        place.insert(User { hash, line: number });
+                    }
+                },
+            }
+        }
+        if entries.is_empty() && faults.is_empty() {
+            faults.push(LineFault {
+                line: 0,
+                message: "no user in it: add one with \"portreeve passwd FILE USER\"".to_owned(),
+            });
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Users { entries, toil })
+    }
+
+    /// Reads a password file. That it cannot be read is a fault of line 0.
+    pub fn load(path: &Path) -> Result<Users, Vec<LineFault>> {
+        let mut bytes = Vec::new();
+        let read =
+            File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
+        let message = match read {
+            Ok(length) if length as u64 > LARGEST_FILE => {
+                format!(
+                    "larger than {} MiB: not a password file",
+                    LARGEST_FILE >> 20
+                )
+            }
+            Ok(_) => return Users::parse(&bytes),
+            Err(error) => unreadable(&error),
+        };
+        Err(vec![LineFault { line: 0, message }])
+    }
+
+    /// How many there are. Never 0.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The weak kinds of hashes in the file and what to do about them, for the log. `None` if there are none.
+    pub fn weak(&self) -> Option<String> {
+        let mut kinds: Vec<(&str, usize)> = Vec::new();
+        for user in self.entries.values() {
+            let scheme = user.hash.scheme();
+            if !scheme.is_weak() {
+                continue;
+            }
+            match kinds.iter_mut().find(|(name, _)| *name == scheme.name()) {
+                Some((_, count)) => *count += 1,
+                None => kinds.push((scheme.name(), 1)),
+            }
+        }
+        if kinds.is_empty() {
+            return None;
+        }
+        kinds.sort_unstable();
+        let kinds: Vec<String> = kinds
+            .into_iter()
+            .map(|(name, count)| match count {
+                1 => format!("{name} (1 user)"),
+                _ => format!("{name} ({count} users)"),
+            })
+            .collect();
+        Some(format!(
+            "weak hashes: {}: \"portreeve passwd --list FILE\" shows whose, \"portreeve passwd FILE USER\" makes a strong one",
+            kinds.join(", ")
+        ))
+    }
+
+    /// The user of that name. The name is shared, so that holding on to it costs no allocation.
+    pub(super) fn find(&self, user: &[u8]) -> Option<(&Arc<[u8]>, &Hash)> {
+        let (name, user) = self.entries.get_key_value(user)?;
+        Some((name, &user.hash))
+    }
+
+    /// Whether `password` is that of `user`. Takes as long as a hash does; if the answer is no, always the same work.
+    pub(super) fn check(&self, user: &[u8], password: &[u8]) -> bool {
+        // C programs end a password at a NUL, so that what follows would not count there: refused, as if unknown.
+        let hash = match self.find(user) {
+            Some((_, hash)) if !password.contains(&0) => Some(hash),
+            _ => None,
+        };
+        if hash.is_some_and(|hash| hash.verify(password)) {
+            return true;
+        }
+        self.toil.make_up(hash.map(Hash::scheme), password);
+        false
+    }
+}
+
+/// A user's name as it can be printed anywhere.
+pub(crate) fn shown(user: &[u8]) -> String {
+    match std::str::from_utf8(user) {
+        Ok(text) => text.escape_debug().to_string(),
+        Err(_) => user.escape_ascii().to_string(),
+    }
+}
+
+/// Why a password file cannot be read, and what to do.
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "no such file: make it with \"portreeve passwd FILE USER\"".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied: the user that the gate runs as must be able to read it".to_owned()
+        }
+        io::ErrorKind::IsADirectory => "a directory: a file is wanted".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// One line of a password file.
+pub(crate) struct Line<'a> {
+    /// Counted from 1.
+    pub(crate) number: usize,
+    /// Where it is in the file, with its end, without a byte order mark.
+    pub(crate) whole: Range<usize>,
+    pub(crate) content: Content<'a>,
+}
+
+/// What is on a line. No judgement yet.
+pub(crate) enum Content<'a> {
+    /// Blank or a comment.
+    Nothing,
+    NoColon,
+    User {
+        user: &'a [u8],
+        /// Where the hash is in the file. As in Apache and nginx, another colon ends it and a remark may follow.
+        hash: Range<usize>,
+    },
+}
+
+/// The lines of a password file, whatever their ends, blanks around them left out of account.
+pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    let start = if bytes.starts_with(BOM) { BOM.len() } else { 0 };
+    let rest = bytes.get(start..).unwrap_or_default();
+    let mut at = start;
+    rest.split_inclusive(|byte| *byte == b'\n')
+        .enumerate()
+        .map(move |(index, raw)| {
+            let whole = at..at + raw.len();
+            at = whole.end;
+            let before = raw.len() - raw.trim_ascii_start().len();
+            let text = raw.trim_ascii();
+            let content = if text.is_empty() || text.starts_with(b"#") {
+                Content::Nothing
+            } else if let Some(colon) = text.iter().position(|byte| *byte == b':') {
+                let (user, rest) = text.split_at(colon);
+                let rest = rest.get(1..).unwrap_or_default();
+                let length = rest
+                    .iter()
+                    .position(|byte| *byte == b':')
+                    .unwrap_or(rest.len());
+                let hash = whole.start + before + colon + 1;
+                Content::User {
+                    user,
+                    hash: hash..hash + length,
+                }
+            } else {
+                Content::NoColon
+            };
+            Line {
+                number: index + 1,
+                whole,
+                content,
+            }
+        })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const ALICE: &str = "alice:$2y$04$Rv1V/zQaiFUIGfTtte8ROu4Okb3JZDvJbDLnQyi2Mqz2/JGv7aVHK";
+    const BOB: &str = "bob:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=";
+
+    fn faults(text: &[u8]) -> Vec<(usize, String)> {
+        let faults = Users::parse(text).err().unwrap_or_default();
+        faults
+            .into_iter()
+            .map(|fault| (fault.line, fault.message))
+            .collect()
+    }
+
+    #[test]
+    fn comments_blank_lines_blanks_crlf_a_bom_and_remarks_are_accepted() {
+        for text in [
+            format!("{ALICE}\n{BOB}\n"),
+            format!("{ALICE}\n{BOB}"),
+            format!("{ALICE}\r\n{BOB}\r\n"),
+            format!("\u{feff}{ALICE}\n{BOB}\n"),
+            format!("# who may\n\n  \t\n{ALICE}\n  # not: this\n{BOB}\n\n"),
+            format!(" {ALICE} \t\n\t{BOB}:in the cellar: since 2019\n"),
+        ] {
+            let users = Users::parse(text.as_bytes()).ok().unwrap();
+            assert_eq!(users.len(), 2, "{text}");
+            for user in [&b"alice"[..], b"bob"] {
+                assert!(users.check(user, b"correct horse"), "{text}");
+                assert!(!users.check(user, b"correct horse "), "{text}");
+            }
+            assert!(!users.check(b"carol", b"correct horse"));
+            assert!(!users.check(b"", b""));
+        }
+    }
+
+    #[test]
+    fn a_name_may_be_any_bytes() {
+        let users = Users::parse(b"\xff\xfe b:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=\n")
+            .ok()
+            .unwrap();
+        assert!(users.check(b"\xff\xfe b", b"correct horse"));
+    }
+
+    #[test]
+    fn all_faults_are_named_with_line_and_remedy_and_without_the_password() {
+        let text = format!(
+            "\n{ALICE}\nbob:hunter2\ncarol\n:{{SHA}}L55TUjtiq8FBorTWAZ0jy6g129A=\n# fine\n{ALICE}\r\n\
+             dora:HXITJXUuLrQvY\nemil:\nfred:$$2y$$04$$Rv1V\ng\u{7}:x\nhugo:$2y$04$Rv1V\n"
+        );
+        let found = faults(text.as_bytes());
+        let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [3, 4, 5, 7, 8, 9, 10, 11, 12]);
+        for ((_, message), part) in found.iter().zip([
+            "user \"bob\": plain text, or a hash that lost its \"$\": make it anew with \"portreeve passwd FILE bob\"",
+            "no colon",
+            "an empty user name",
+            "user \"alice\" is on line 2 already",
+            "DES crypt",
+            "no hash after the colon",
+            "doubled",
+            "\"g\\u{7}\": a control character",
+            "truncated bcrypt hash; was a \"$\" eaten by a shell or compose?",
+        ]) {
+            assert!(message.contains(part), "{message}");
+            assert!(!message.contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_user_is_a_fault() {
+        for text in ["", "\n\n", "# nobody\n", "\u{feff}"] {
+            let found = faults(text.as_bytes());
+            assert_eq!(found.len(), 1);
+            assert!(
+                found
+                    .iter()
+                    .all(|(line, message)| *line == 0 && message.starts_with("no user"))
+            );
+        }
+        let missing = Users::load(Path::new("/nowhere/htpasswd"))
+            .err()
+            .unwrap_or_default();
+        assert!(
+            missing
+                .iter()
+                .all(|fault| fault.line == 0 && fault.message.starts_with("no such file"))
+        );
+        assert_eq!(
+            Users::load(Path::new("/")).err().map(|faults| faults.len()),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn a_nul_in_the_password_is_refused_even_where_it_would_fit() {
+        let users = Users::parse(BOB.as_bytes()).ok().unwrap();
+        assert!(!users.check(b"bob", b"correct horse\0"));
+        assert!(!users.check(b"bob", b"correct horse\0x"));
+    }
+
+    #[test]
+    fn weak_kinds_are_named() {
+        assert_eq!(Users::parse(ALICE.as_bytes()).ok().unwrap().weak(), None);
+        let text = format!(
+            "{ALICE}\n{BOB}\ncarol:{{SHA}}L55TUjtiq8FBorTWAZ0jy6g129A=\ndora:$1$rqiZQ46f$x1FiKirucJ0IHxHLusP7j.\n"
+        );
+        let weak = Users::parse(text.as_bytes()).ok().unwrap().weak().unwrap();
+        assert!(
+            weak.starts_with("weak hashes: $1$ (1 user), {SHA} (2 users): "),
+            "{weak}"
+        );
+    }
+
+    #[test]
+    fn lines_say_where_they_are() {
+        let text = b"\xef\xbb\xbf a:b:c\r\n#\nx";
+        let found: Vec<_> = lines(text).collect();
+        assert_eq!(found.len(), 3);
+        assert_eq!(found[0].whole, 3..11);
+        assert!(
+            matches!(&found[0].content, Content::User { user: b"a", hash } if text[hash.clone()] == *b"b")
+        );
+        assert_eq!(found[2].whole, 13..14);
+        assert!(matches!(found[2].content, Content::NoColon));
+    }
+}

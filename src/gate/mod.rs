@@ -1,0 +1,220 @@
+//! Who may do what.
+//!
+//! Owns the decision on every request: who is asking, and whether that one may. It must not know
+//! how bytes move. A [`Grant`] is the only way to the relay, and only this room makes one.
+
+pub mod auth;
+
+use std::net::IpAddr;
+
+use auth::api::{Api, Question, Ruling};
+use auth::{AuthorizationFault, Credentials, Htpasswd, Network, Presented, Principal, Verdict};
+
+use crate::http::{Refusal, RequestHead, basic_challenge};
+
+/// An `Authorization` for a password file is this long at most, in bytes.
+const LONGEST_FOR_FILE: usize = 4 * 1024;
+/// For an API it may be a token with all that its issuer put into it.
+const LONGEST_FOR_API: usize = 16 * 1024;
+
+/// Leave to let one request through, and in whose name.
+#[derive(Debug)]
+pub struct Grant {
+    principal: Option<Principal>,
+    claimed: Option<Vec<u8>>,
+    had_credentials: bool,
+}
+
+impl Grant {
+    /// Whether whoever was let in has shown credentials; an API may let strangers in too.
+    pub fn had_credentials(&self) -> bool {
+        self.had_credentials
+    }
+
+    /// The user, if whoever decided has named one.
+    pub fn user(&self) -> Option<&[u8]> {
+        self.principal.as_ref().map(Principal::user)
+    }
+
+    /// The name in the credentials, for the log alone: that they were good does not say whose they are.
+    pub fn claimed(&self) -> Option<&[u8]> {
+        self.claimed.as_deref()
+    }
+
+    /// The user, if the name can stand in a header field: another would be cut or be two fields.
+    pub fn header_safe_user(&self) -> Option<&[u8]> {
+        let user = self.user()?;
+        let is_edge = |byte: Option<&u8>| byte.is_some_and(|byte| *byte != b' ');
+        let is_safe = is_edge(user.first())
+            && is_edge(user.last())
+            && user.iter().all(|byte| *byte >= b' ' && *byte != 0x7f);
+        is_safe.then_some(user)
+    }
+
+    /// `Basic user:`, for a backend that wants to know who and must not know the password. Not for a name with a colon,
+    /// which would end there and be somebody else's.
+    pub fn basic_without_password(&self) -> Option<Vec<u8>> {
+        let user = self.user().filter(|user| !user.contains(&b':'))?;
+        Some(auth::basic_of(user, b""))
+    }
+}
+
+/// A request that was not let through.
+#[derive(Debug)]
+pub struct Denial {
+    /// What the client is told.
+    pub refusal: Refusal,
+    /// The user name that was given and not proved, for the log.
+    pub claimed: Option<Vec<u8>>,
+    /// What else the log should say.
+    pub note: Option<String>,
+}
+
+impl Denial {
+    fn of(refusal: Refusal) -> Denial {
+        Denial {
+            refusal,
+            claimed: None,
+            note: None,
+        }
+    }
+}
+
+/// Where a request comes from and how it is called, as far as who decides may ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// The client, behind all trusted proxies.
+    pub client: IpAddr,
+    /// The client, then the proxies that are believed.
+    pub forwarded_for: &'a str,
+    /// `https` or `http`.
+    pub proto: &'a str,
+    /// The host that the client asked for.
+    pub host: &'a str,
+    /// The name of this request.
+    pub request_id: &'a str,
+}
+
+/// Who decides.
+pub enum Authority {
+    /// The users of a password file may do everything.
+    Htpasswd(Box<Htpasswd>),
+    /// An external API is asked about each request, or was.
+    Api(Box<Api>),
+}
+
+/// The keeper of the gate.
+pub struct Gatekeeper {
+    authority: Authority,
+    challenge: String,
+}
+
+impl Gatekeeper {
+    /// Asks `authority`, and challenges in the name of `realm`.
+    pub fn new(authority: Authority, realm: &str) -> Gatekeeper {
+        Gatekeeper {
+            authority,
+            challenge: basic_challenge(realm),
+        }
+    }
+
+    /// Decides on one request. May wait for a password check or for the API.
+    pub fn admit(&self, head: &RequestHead, visit: &Visit<'_>) -> Result<Grant, Denial> {
+        match &self.authority {
+            Authority::Htpasswd(htpasswd) => self.check(htpasswd, head, visit),
+            Authority::Api(api) => self.ask(api, head, visit),
+        }
+    }
+
+    fn check(
+        &self,
+        htpasswd: &Htpasswd,
+        head: &RequestHead,
+        visit: &Visit<'_>,
+    ) -> Result<Grant, Denial> {
+        let credentials = match presented(head, LONGEST_FOR_FILE)? {
+            Presented::Basic(credentials) => credentials,
+            Presented::Absent | Presented::Unusable => {
+                return Err(Denial::of(self.unauthorized()));
+            }
+        };
+        let refusal = match htpasswd.verify(&credentials, Network::of(visit.client)) {
+            Verdict::Known(principal) => {
+                return Ok(Grant {
+                    principal: Some(principal),
+                    claimed: None,
+                    had_credentials: true,
+                });
+            }
+            Verdict::Wrong => self.unauthorized(),
+            Verdict::Busy => Refusal::Unsure { retry_after: 1 },
+        };
+        Err(Denial {
+            claimed: claimed(&credentials),
+            ..Denial::of(refusal)
+        })
+    }
+
+    fn ask(&self, api: &Api, head: &RequestHead, visit: &Visit<'_>) -> Result<Grant, Denial> {
+        let presented = presented(head, LONGEST_FOR_API)?;
+        let value = head.values("authorization").next();
+        let (authorization, claimed) = match &presented {
+            Presented::Absent => (None, None),
+            Presented::Basic(credentials) => (value, claimed(credentials)),
+            Presented::Unusable => (value, None),
+        };
+        if authorization.is_some_and(|value| !is_visible(value)) {
+            return Err(Denial::of(self.unauthorized()));
+        }
+        let question = Question::about(head, visit, authorization);
+        let (refusal, note) = match api.ask(&question, Network::of(visit.client)) {
+            Ruling::Allowed(principal) => {
+                return Ok(Grant {
+                    principal,
+                    claimed,
+                    had_credentials: authorization.is_some(),
+                });
+            }
+            Ruling::Unauthorized(challenges) if challenges.is_empty() => {
+                (self.unauthorized(), None)
+            }
+            Ruling::Unauthorized(challenges) => (Refusal::Unauthorized { challenges }, None),
+            Ruling::Denied => (Refusal::Denied, None),
+            Ruling::TooManyRequests(retry_after) => {
+                (Refusal::TooManyRequests { retry_after }, None)
+            }
+            Ruling::Unsure { retry_after, why } => (Refusal::Unsure { retry_after }, Some(why)),
+        };
+        Err(Denial {
+            refusal,
+            claimed,
+            note,
+        })
+    }
+
+    /// Asks for a user and a password.
+    pub fn unauthorized(&self) -> Refusal {
+        Refusal::Unauthorized {
+            challenges: vec![self.challenge.clone()],
+        }
+    }
+}
+
+/// What the request shows, if that is not too much.
+fn presented(head: &RequestHead, limit: usize) -> Result<Presented, Denial> {
+    auth::read_authorization(head.values("authorization"), limit).map_err(|fault| {
+        Denial::of(match fault {
+            AuthorizationFault::Twice => Refusal::AuthorizationTwice,
+            AuthorizationFault::TooLong => Refusal::AuthorizationTooLong,
+        })
+    })
+}
+
+fn claimed(credentials: &Credentials) -> Option<Vec<u8>> {
+    Some(credentials.user().to_vec())
+}
+
+/// Whether these can be anybody's credentials: something, in visible ASCII and blanks (RFC 9110, 11.6.2).
+fn is_visible(value: &[u8]) -> bool {
+    !value.is_empty() && value.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
