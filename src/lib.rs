@@ -20,6 +20,7 @@ pub mod config;
 pub mod passwd;
 
 pub mod gate;
+pub mod relay;
 
 pub mod http;
 pub mod stream;

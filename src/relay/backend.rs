@@ -1,0 +1,222 @@
+//! One backend: how it is reached, and the connections to it that wait for their next request.
+//!
+//! Owns dialling, TLS towards the backend and the pool. It knows nothing of requests. What a
+//! backend says is hostile too, and is read by `exchange`.
+
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustls::pki_types::ServerName;
+
+use crate::config::{self, HostPort};
+use crate::http::{Framing, Input, RequestHead};
+use crate::stream::{Patience, Socket, Stream};
+
+/// Idle connections kept for one backend: enough for every worker of a busy small host.
+const MOST_IDLE: usize = 64;
+/// An idle connection is given up after this, before most servers' own limits matter.
+const IDLE_FOR: Duration = Duration::from_secs(60);
+/// A request that must not be sent twice takes a kept connection only this soon after its last
+/// use: common servers close idle ones after 2 seconds or more, and a close at the wrong moment
+/// could not be told from a request that was carried out.
+const SURELY_OPEN: Duration = Duration::from_secs(1);
+
+/// Whether a request may be sent again when a kept connection turns out to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// It is safe (GET, HEAD, OPTIONS without a body).
+    Safe,
+    /// It might be carried out twice.
+    Never,
+}
+
+impl Repeat {
+    /// What holds for this request.
+    pub fn of(head: &RequestHead) -> Repeat {
+        match (head.method(), head.framing()) {
+            ("GET" | "HEAD" | "OPTIONS", Framing::Empty) => Repeat::Safe,
+            // As many a client says it. One that waits to be asked for nothing is asked once only.
+            ("GET" | "HEAD" | "OPTIONS", Framing::Length(0)) if !head.expects_continue() => {
+                Repeat::Safe
+            }
+            _ => Repeat::Never,
+        }
+    }
+}
+
+/// A connection to a backend, in use.
+#[derive(Debug)]
+pub struct Link {
+    /// What the backend sends.
+    pub input: Input<Stream>,
+    /// Whether it has served a request before, and so may be closed by now.
+    pub reused: bool,
+}
+
+/// One backend.
+#[derive(Debug)]
+pub struct Backend {
+    address: config::Backend,
+    tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
+    connect_timeout: Duration,
+    silence: Duration,
+    idle: Mutex<Vec<Idle>>,
+    /// Whether the last connection to it failed.
+    is_down: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Idle {
+    stream: Stream,
+    since: Instant,
+}
+
+impl Backend {
+    /// `tls` is given for an `https://` backend. `silence` is the idle time-out of bodies.
+    pub fn new(
+        address: config::Backend,
+        tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
+        connect_timeout: Duration,
+        silence: Duration,
+    ) -> Backend {
+        Backend {
+            address,
+            tls,
+            connect_timeout,
+            silence,
+            idle: Mutex::default(),
+            is_down: AtomicBool::new(false),
+        }
+    }
+
+    /// Where it is, as configured.
+    pub fn address(&self) -> &config::Backend {
+        &self.address
+    }
+
+    /// Whether the last attempt to connect to it failed.
+    pub fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Relaxed)
+    }
+
+    /// A kept connection that still looks open, or a new one.
+    pub fn connect(&self, repeat: Repeat) -> io::Result<Link> {
+        match self.take_idle(repeat) {
+            Some(stream) => Ok(Link {
+                input: Input::new(stream),
+                reused: true,
+            }),
+            None => self.dial(),
+        }
+    }
+
+    /// A new connection, with its handshake done. Says once when that begins to fail, and once when
+    /// it works again.
+    pub fn dial(&self) -> io::Result<Link> {
+        let dialled = self.dial_quietly();
+        let was_down = self.is_down.swap(dialled.is_err(), Ordering::Relaxed);
+        match &dialled {
+            Err(error) if !was_down => ::log::error!("backend {} is down: {error}", self.address),
+            Ok(_) if was_down => ::log::info!("backend {} is up again", self.address),
+            _ => {}
+        }
+        dialled
+    }
+
+    fn dial_quietly(&self) -> io::Result<Link> {
+        let socket = match &self.address {
+            config::Backend::Unix(path) => connect_unix(path, self.connect_timeout)?,
+            config::Backend::Http(place) | config::Backend::Https(place) => {
+                connect_tcp(place, self.connect_timeout)?
+            }
+        };
+        socket.send_at_once();
+        let mut stream = match &self.tls {
+            None => Stream::clear(socket),
+            Some((config, name)) => {
+                let connection = rustls::ClientConnection::new(Arc::clone(config), name.clone())
+                    .map_err(io::Error::other)?;
+                Stream::tls(socket, connection)
+            }
+        };
+        stream.patience = Patience::Full;
+        stream.socket().time_out_after(self.connect_timeout)?;
+        stream.handshake()?;
+        stream.socket().time_out_after(self.silence)?;
+        Ok(Link {
+            input: Input::new(stream),
+            reused: false,
+        })
+    }
+
+    /// Keeps a connection whose last answer was read to its end, with nothing behind it.
+    pub fn keep(&self, link: Link) {
+        if !link.input.buffered().is_empty() {
+            return;
+        }
+        let idle = Idle {
+            stream: link.input.into_stream(),
+            since: Instant::now(),
+        };
+        let mut kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MOST_IDLE {
+            kept.push(idle);
+        }
+    }
+
+    /// Gives up the connections that have been idle too long.
+    pub fn prune(&self) {
+        let mut kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|idle| idle.since.elapsed() < IDLE_FOR);
+    }
+
+    fn take_idle(&self, repeat: Repeat) -> Option<Stream> {
+        let freshness = match repeat {
+            Repeat::Safe => IDLE_FOR,
+            Repeat::Never => SURELY_OPEN,
+        };
+        loop {
+            // The youngest first; the lock is not held while its socket is asked.
+            let mut idle = {
+                let mut kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.pop_if(|idle| idle.since.elapsed() < freshness)?
+            };
+            // An idle backend that says something says goodbye, or nonsense.
+            if !idle.stream.has_word() {
+                idle.stream.patience = Patience::Full;
+                return Some(idle.stream);
+            }
+        }
+    }
+}
+
+fn connect_tcp(place: &HostPort, limit: Duration) -> io::Result<Socket> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in place.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, limit) {
+            Ok(stream) => return Ok(Socket::new(stream)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn connect_unix(path: &Path, limit: Duration) -> io::Result<Socket> {
+    let address = SocketAddrUnix::new(path)?;
+    let fd = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // A full backlog makes connect wait, and the time-out of sending bounds it.
+    sockopt::set_socket_timeout(&fd, Timeout::Send, Some(limit))?;
+    rustix::net::connect(&fd, &address)?;
+    Ok(Socket::new(fd))
+}

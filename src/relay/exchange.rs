@@ -1,0 +1,133 @@
+//! One request over one backend connection, up to the head of its answer.
+//!
+//! Half duplex: head, then body up, then answer down. While the body goes up the backend is
+//! watched for an answer that comes early, and a final one stops the upload.
+
+use std::io::{self, Write};
+
+use super::answer::{Answer, Hearing, Unanswered, Uploaded};
+use super::backend::{Link, Repeat};
+use super::upload::{self, Upload};
+use super::{End, Errand, Outcome, Unread};
+use crate::http::{CONTINUE, Framing, Input, Refusal, Version, is_bad_chunk, write_request_head};
+use crate::stream::{Patience, Stream, timed_out};
+
+/// What came of asking one backend.
+pub(super) enum Asked {
+    /// It answered. Nothing of that has reached the client yet.
+    Answered(Box<Answer>),
+    /// There was no connection; nothing was sent, and nothing of the client's body was read.
+    Unreachable(io::Error),
+    /// It gave no answer; this much of the client's body was not read.
+    Unanswered(Unanswered, Unread),
+    /// The client's side ended it; `outcome` says how.
+    Over,
+}
+
+/// Asks over a kept connection or a new one. A kept one that the backend had closed meanwhile is no
+/// failure of the backend's: what may be sent again is then sent over a new one.
+pub(super) fn over_a_connection(
+    errand: Errand<'_>,
+    repeat: Repeat,
+    client: &mut Input<Stream>,
+    outcome: &mut Outcome,
+) -> Asked {
+    let mut connected = errand.backend.connect(repeat);
+    loop {
+        let link = match connected {
+            Ok(link) => link,
+            Err(error) => return Asked::Unreachable(error),
+        };
+        match run(errand, client, link, outcome) {
+            Asked::Unanswered(Unanswered::ClosedMeanwhile, _) if repeat == Repeat::Safe => {
+                connected = errand.backend.dial();
+            }
+            asked => return asked,
+        }
+    }
+}
+
+/// Carries a request over `link`, up to the head of its answer.
+fn run(
+    errand: Errand<'_>,
+    client: &mut Input<Stream>,
+    mut link: Link,
+    outcome: &mut Outcome,
+) -> Asked {
+    let Errand { relay, request, .. } = errand;
+    let untouched = Unread::whole(request.head);
+    let mut hearing = Hearing::new(request.head.method(), request.head.version());
+
+    let mut head = Vec::with_capacity(1024);
+    write_request_head(&mut head, request.head, &request.forwarded);
+    link.input.stream_mut().patience = Patience::Full;
+    let sent = link.input.stream_mut().write_all(&head);
+
+    client.stream_mut().patience = Patience::Full;
+    let upload = match (sent, request.head.framing()) {
+        // It may have answered before it closed: a server that is full, or that refuses.
+        (Err(_), _) => Upload::Stopped(untouched),
+        (Ok(()), Framing::Empty) => Upload::Whole,
+        (Ok(()), framing) => {
+            if request.head.expects_continue()
+                && request.head.version() == Version::Http11
+                && client.buffered().is_empty()
+                && client.stream_mut().write_all(CONTINUE).is_err()
+            {
+                (outcome.end, outcome.note) = (End::ClientGone, Some("client went away".into()));
+                return Asked::Over;
+            }
+            upload::run(
+                relay,
+                client,
+                framing,
+                &mut link,
+                &mut hearing,
+                &mut outcome.up,
+            )
+        }
+    };
+    // What the backend has and what the client still owes are two things: an upload whose last
+    // bytes were read, but not taken, is not whole, although nothing is left to read.
+    let (uploaded, unread) = match upload {
+        Upload::Whole => (Uploaded::Whole, Unread::Exactly(0)),
+        Upload::Stopped(unread) => (Uploaded::Partly, unread),
+        Upload::Cut(error) => {
+            // The link is dropped: without its length or its last chunk nothing is ever whole.
+            let (end, note) = cut_short(&error);
+            (outcome.end, outcome.note) = (end, Some(note));
+            return Asked::Over;
+        }
+    };
+
+    // An answer that has begun does not take as long as one that is being worked out.
+    let limit = match uploaded {
+        Uploaded::Whole => errand.silence,
+        Uploaded::Partly => relay.body_timeout,
+    };
+    match hearing.wait(&mut link, client.stream_mut(), limit, relay.body_timeout) {
+        Ok(head) => Asked::Answered(Box::new(Answer {
+            link,
+            hearing,
+            head,
+            uploaded,
+        })),
+        Err(Unanswered::Torn) => {
+            (outcome.end, outcome.note) = (End::ClientGone, Some("client went away".into()));
+            Asked::Over
+        }
+        Err(failure) => Asked::Unanswered(failure, unread),
+    }
+}
+
+fn cut_short(error: &io::Error) -> (End, String) {
+    if is_bad_chunk(error) {
+        let note = format!("client's body is malformed: {error}");
+        return (End::Refused(Refusal::BadChunk, Unread::Unknown), note);
+    }
+    let note = match timed_out(error) {
+        true => "client fell silent within its body",
+        false => "client cut its body short",
+    };
+    (End::ClientGone, note.into())
+}
