@@ -19,6 +19,8 @@ pub mod config;
 
 pub mod passwd;
 
+pub mod connection;
+
 pub mod gate;
 pub mod relay;
 

@@ -1,0 +1,108 @@
+//! What a gate is there for: what follows a grant, and how it talks to those who ask.
+
+use crate::config::BackendAuthorization;
+use crate::http::{Form, Refusal};
+use crate::relay::Relay;
+
+/// What follows a grant.
+pub enum Duty {
+    /// The request goes on to a backend.
+    Forward(Box<Forwarding>),
+    /// The request ends here: it comes from a proxy that asks whether its client may pass.
+    Confirm,
+}
+
+/// What is needed to go on.
+pub struct Forwarding {
+    /// Where granted requests go.
+    pub relay: Relay,
+    /// What the backend is told of the user.
+    pub authorization: BackendAuthorization,
+}
+
+impl Duty {
+    /// Whether a granted request could be dealt with; the error says why not.
+    pub fn ready(&self) -> Result<(), String> {
+        match self {
+            Duty::Forward(forwarding) => forwarding.relay.reachable(),
+            Duty::Confirm => Ok(()),
+        }
+    }
+
+    /// Gives up what has been idle for long.
+    pub fn prune(&self) {
+        if let Duty::Forward(forwarding) = self {
+            forwarding.relay.prune();
+        }
+    }
+
+    /// The form of answers of our own. The path is nothing to an auth service: it is the proxy's, not the registry's.
+    pub(super) fn form(&self, is_registry: bool) -> Form {
+        match self {
+            Duty::Forward(_) if is_registry => Form::Oci,
+            Duty::Forward(_) => Form::Plain,
+            Duty::Confirm => Form::AuthService,
+        }
+    }
+
+    /// Whether an announced body is sure to come. A proxy that asks keeps it, and nginx announces it all the same unless it
+    /// is configured not to; its next request on the connection must not be taken for that body.
+    pub(super) fn gets_bodies(&self) -> bool {
+        matches!(self, Duty::Forward(_))
+    }
+
+    /// Whether this has to be said as a plain 401. nginx's `auth_request` makes a 500 of all but 2xx, 401 and 403, so that
+    /// somebody who guesses passwords would look like a service that is broken. A 503 stays one, and its 500 is right:
+    /// nobody knows yet whether the password is good, and a client that was told 401 would throw it away, where one that
+    /// was told 5xx tries again.
+    pub(super) fn conceals(&self, refusal: &Refusal) -> bool {
+        matches!(
+            (self, refusal),
+            (Duty::Confirm, Refusal::TooManyRequests { .. })
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn gate() -> Duty {
+        Duty::Forward(Box::new(Forwarding {
+            relay: Relay::new(Vec::new(), Duration::ZERO, Duration::ZERO),
+            authorization: BackendAuthorization::Drop,
+        }))
+    }
+
+    #[test]
+    fn an_auth_service_talks_to_proxies_whatever_the_path() {
+        for (duty, is_registry, form) in [
+            (gate(), true, Form::Oci),
+            (gate(), false, Form::Plain),
+            (Duty::Confirm, true, Form::AuthService),
+            (Duty::Confirm, false, Form::AuthService),
+        ] {
+            assert_eq!(duty.form(is_registry), form);
+        }
+    }
+
+    #[test]
+    fn only_the_throttled_of_an_auth_service_are_told_something_else() {
+        let throttled = Refusal::TooManyRequests { retry_after: 9 };
+        assert!(Duty::Confirm.conceals(&throttled));
+        assert!(!gate().conceals(&throttled));
+        assert!(!Duty::Confirm.conceals(&Refusal::Unsure { retry_after: 1 }));
+        assert!(!Duty::Confirm.conceals(&Refusal::Denied));
+    }
+
+    #[test]
+    fn a_proxy_keeps_the_body() {
+        assert!(gate().gets_bodies() && !Duty::Confirm.gets_bodies());
+    }
+
+    #[test]
+    fn an_auth_service_waits_for_no_backend() {
+        assert_eq!(Duty::Confirm.ready(), Ok(()));
+    }
+}

@@ -1,0 +1,362 @@
+//! One client's connection: handshake, request after request, and its end.
+//!
+//! Owns the order of a connection's life and what is remembered between two requests. It knows
+//! neither the poller nor the workers: it says with a [`Step`] what it needs next. It never waits
+//! on a client that has not been let in: until a request is granted every call on the socket
+//! returns at once. All that comes from the client is hostile.
+
+mod duty;
+mod origin;
+mod record;
+mod refused;
+mod request_id;
+mod seats;
+mod service;
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+pub use duty::{Duty, Forwarding};
+pub use origin::{Origin, address_of, is_trusted};
+pub use request_id::RequestIds;
+pub use seats::{Seat, Seats};
+pub use service::{Service, Timeouts};
+
+use record::Record;
+
+use crate::config::BackendAuthorization;
+use crate::gate::{Grant, Visit};
+use crate::http::{ForwardedBy, Input, Refusal, RequestHead};
+use crate::log::Peer;
+use crate::relay::{End, Outcome, Request, Then, Unread};
+use crate::stream::{Interest, Patience, Progress, Stream};
+
+/// The status that the log shows for a client that went away before its answer, as nginx does.
+const CLIENT_GONE: u16 = 499;
+
+/// What a connection needs next.
+pub enum Step {
+    /// To be called again when its socket can do this.
+    Park(Interest),
+    /// A worker's time for this request, which has arrived whole.
+    Serve(Box<RequestHead>),
+    /// To be called again: the next request may be there already.
+    Again,
+    /// To have what still comes read and thrown away.
+    Discard,
+    /// Its end, in good order.
+    Close,
+    /// Its end, so that nobody takes what was sent for whole.
+    Abort,
+}
+
+/// One client's connection.
+pub struct Connection {
+    /// Its name towards the poller.
+    pub id: u64,
+    /// Whether the poller has seen it before.
+    pub is_registered: bool,
+    input: Input<Stream>,
+    peer: Peer,
+    by_tls: bool,
+    phase: Phase,
+    deadline: Instant,
+    /// When the last head was there whole.
+    asked: Instant,
+    known: bool,
+    _seat: Seat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Handshake,
+    /// Between two requests: nothing of the next one is there.
+    Idle,
+    /// Part of a head is there; `parsed` bytes of it were looked at.
+    Head {
+        parsed: usize,
+    },
+    /// This much of a refused request's body is still to come.
+    Skip(u64),
+    /// A refused request's chunked body is still to come; it was looked at this many times.
+    SkipChunks {
+        looks: u32,
+    },
+    /// It was told no and may still be sending.
+    Discard {
+        until: Instant,
+    },
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(
+        id: u64,
+        stream: Stream,
+        peer: Peer,
+        by_tls: bool,
+        seat: Seat,
+        timeouts: &Timeouts,
+    ) -> Connection {
+        let now = Instant::now();
+        Connection {
+            id,
+            is_registered: false,
+            input: Input::new(stream),
+            peer,
+            by_tls,
+            phase: Phase::Handshake,
+            deadline: now + timeouts.header,
+            asked: now,
+            known: false,
+            _seat: seat,
+        }
+    }
+
+    /// The client's end.
+    pub fn stream(&self) -> &Stream {
+        self.input.stream()
+    }
+
+    /// When it is to be closed if its socket stays silent.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether it is between two requests.
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Idle
+    }
+
+    /// Whether no request of it is under way, so that it can be closed without harm.
+    pub fn awaits_request(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Handshake | Phase::Idle | Phase::Head { .. }
+        ) && !self.stream().has_unsent()
+    }
+
+    /// Whether it is only being read to its end.
+    pub fn is_discarding(&self) -> bool {
+        matches!(self.phase, Phase::Discard { .. })
+    }
+
+    /// Whether a request of it was ever let in.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Goes on as far as it can without waiting.
+    pub fn advance(&mut self, service: &Service) -> Step {
+        self.input.stream_mut().patience = Patience::None;
+        loop {
+            match self.input.stream_mut().push() {
+                Ok(Progress::Done) => {}
+                // The deadline of what comes next holds for this too.
+                Ok(Progress::Waits(interest)) => return self.park(interest),
+                Err(_) => return Step::Close,
+            }
+            let step = match self.phase {
+                Phase::Handshake => self.shake_hands(),
+                Phase::Idle => self.await_head(service),
+                Phase::Head { parsed } => self.read_head(parsed, service),
+                Phase::Skip(left) => self.skip(left, service),
+                Phase::SkipChunks { looks } => self.skip_chunks(looks, service),
+                Phase::Discard { .. } => Some(Step::Discard),
+            };
+            if let Some(step) = step {
+                return step;
+            }
+        }
+    }
+
+    /// Serves one request, waiting on either side as long as they move.
+    pub fn serve(&mut self, head: &RequestHead, service: &Service) -> Step {
+        let mut record = self.record(head, service);
+        let visit = Visit {
+            client: record.origin.client,
+            forwarded_for: &record.origin.forwarded_for,
+            proto: record.origin.proto,
+            host: &record.origin.host,
+            request_id: &record.request_id,
+        };
+        match service.gatekeeper.admit(head, &visit) {
+            Ok(grant) => {
+                self.known |= grant.had_credentials();
+                match &service.duty {
+                    Duty::Forward(to) => self.forward(head, &grant, to, record, service),
+                    Duty::Confirm => self.confirm(head, &grant, record, service),
+                }
+            }
+            Err(denial) => {
+                (record.user, record.claimed) = (denial.claimed, true);
+                record.note = denial.note;
+                let mut refusal = denial.refusal;
+                if service.duty.conceals(&refusal) {
+                    record.note = Some(refusal.message().to_owned());
+                    refusal = service.gatekeeper.unauthorized();
+                }
+                self.refuse(refusal, Some(head), Unread::whole(head), record, service)
+            }
+        }
+    }
+
+    /// Answers a request for which no worker was free in time.
+    pub fn turn_away(&mut self, head: &RequestHead, service: &Service) -> Step {
+        let record = self.record(head, service);
+        let refusal = Refusal::Overloaded { retry_after: 1 };
+        self.refuse(refusal, Some(head), Unread::whole(head), record, service)
+    }
+
+    /// Ends it in good order without waiting for the client.
+    pub fn close(mut self) {
+        if !self.is_discarding() && self.phase != Phase::Handshake {
+            self.input.stream_mut().finish();
+        }
+    }
+
+    /// Ends it without a clean end.
+    pub fn abort(mut self) {
+        self.input.stream_mut().abort();
+    }
+
+    fn shake_hands(&mut self) -> Option<Step> {
+        match self.input.stream_mut().handshake() {
+            Ok(Progress::Done) => {
+                // The header time-out that began with the connection goes on.
+                self.phase = Phase::Head { parsed: 0 };
+                None
+            }
+            Ok(Progress::Waits(interest)) => Some(self.park(interest)),
+            Err(error) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    ::log::info!("{}: tls: {error}", address_of(self.peer));
+                }
+                Some(Step::Close)
+            }
+        }
+    }
+
+    fn await_head(&mut self, service: &Service) -> Option<Step> {
+        if self.input.buffered().is_empty()
+            && let Some(step) = self.fill()
+        {
+            return Some(step);
+        }
+        self.deadline = Instant::now() + service.patience.header;
+        self.phase = Phase::Head { parsed: 0 };
+        None
+    }
+
+    fn read_head(&mut self, parsed: usize, service: &Service) -> Option<Step> {
+        let here = self.input.buffered();
+        // A head that drips in is looked at again when a line has ended or it has doubled, not at
+        // every byte.
+        let news = here.get(parsed..).unwrap_or_default();
+        if !news.is_empty() && (news.contains(&b'\n') || here.len() >= parsed.saturating_mul(2)) {
+            match RequestHead::parse(here) {
+                Ok(Some((head, length))) => {
+                    self.input.consume(length);
+                    self.phase = Phase::Idle;
+                    self.asked = Instant::now();
+                    return Some(Step::Serve(Box::new(head)));
+                }
+                Ok(None) => self.phase = Phase::Head { parsed: here.len() },
+                Err(refusal) => {
+                    let record = Record::sketched(service, here, self.peer);
+                    return Some(self.refuse(refusal, None, Unread::Unknown, record, service));
+                }
+            }
+        }
+        self.fill()
+    }
+
+    /// Reads once without waiting. `None` when something came.
+    fn fill(&mut self) -> Option<Step> {
+        match self.input.fill() {
+            Ok(0) => Some(Step::Close),
+            Ok(_) => None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Some(self.park(Interest::Read))
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(_) => Some(Step::Close),
+        }
+    }
+
+    fn park(&mut self, interest: Interest) -> Step {
+        self.input.stream_mut().read_as_needed();
+        self.input.release();
+        Step::Park(interest)
+    }
+
+    /// Between two requests from now on.
+    fn rest(&mut self, service: &Service) {
+        self.phase = Phase::Idle;
+        self.deadline = Instant::now() + service.patience.idle;
+    }
+
+    fn record(&self, head: &RequestHead, service: &Service) -> Record {
+        Record::begin(service, head, self.peer, self.by_tls, self.asked)
+    }
+
+    fn forward(
+        &mut self,
+        head: &RequestHead,
+        grant: &Grant,
+        to: &Forwarding,
+        record: Record,
+        service: &Service,
+    ) -> Step {
+        let authorization = match to.authorization {
+            BackendAuthorization::Drop => None,
+            BackendAuthorization::User => grant.basic_without_password(),
+            BackendAuthorization::Pass => head.values("authorization").next().map(<[u8]>::to_vec),
+        };
+        let client = record.origin.client.to_string();
+        let request = Request {
+            head,
+            forwarded: ForwardedBy {
+                for_: &record.origin.forwarded_for,
+                proto: record.origin.proto,
+                host: &record.origin.host,
+                real_ip: &client,
+                request_id: &record.request_id,
+                remote_user: grant.header_safe_user(),
+                authorization: authorization.as_deref(),
+            },
+            by_tls: self.by_tls,
+            may_keep: !service.draining.load(Ordering::Relaxed),
+        };
+        let outcome = to.relay.forward(grant, &request, &mut self.input);
+        self.input.stream_mut().patience = Patience::None;
+        self.settle(head, grant, outcome, record, service)
+    }
+
+    fn settle(
+        &mut self,
+        head: &RequestHead,
+        grant: &Grant,
+        outcome: Outcome,
+        mut record: Record,
+        service: &Service,
+    ) -> Step {
+        (record.up, record.down, record.note) = (outcome.up, outcome.down, outcome.note);
+        record.name(grant);
+        let (status, step) = match outcome.end {
+            End::Refused(refusal, unread) => {
+                return self.refuse(refusal, Some(head), unread, record, service);
+            }
+            End::ClientGone => (CLIENT_GONE, Step::Abort),
+            End::Answered(status, Then::Keep) => {
+                self.rest(service);
+                (status, Step::Again)
+            }
+            End::Answered(status, Then::Close) => (status, Step::Discard),
+            End::Answered(status, Then::Abort) => (status, Step::Abort),
+        };
+        record.write(status);
+        step
+    }
+}
