@@ -13,11 +13,13 @@
 //! Each module uses those below it and knows nothing of those above.
 #![forbid(unsafe_code)]
 
-// The command line, which uses the rest of it, is still to come.
-#[allow(unused_macros, unused_imports)]
+pub mod cli;
 pub mod config;
 
+pub mod admin;
+pub mod health;
 pub mod passwd;
+pub mod server;
 
 pub mod connection;
 

@@ -1,4 +1,8 @@
 //! The program: arguments in, exit code out.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    portreeve::cli::run(std::env::args_os())
+}

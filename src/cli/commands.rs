@@ -1,0 +1,199 @@
+//! The commands and their flags, as argh wants them. The flags of the settings come from the table of `config`.
+
+use crate::config::{Flags, Id, Kind, settings_of_auth, with_settings, with_settings_of_auth};
+use crate::passwd;
+use argh::{ArgsInfo, FromArgs};
+
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(
+    description = "An auth gate for container registries: it ends TLS, checks who is asking, and\n\
+                   relays bytes.",
+    help_triggers("-h", "--help"),
+    example = "portreeve passwd users alice\n\
+               portreeve serve --backend http://127.0.0.1:5000 --htpasswd users \\\n\
+               \x20   --tls-cert cert.pem --tls-key key.pem",
+    note = "`{command_name} COMMAND --help` lists the flags of a command.\n\
+            Exit status: 0 well, 1 failed while running, 2 wrong usage, 78 wrong\n\
+            configuration."
+)]
+pub(super) struct Top {
+    /// print the version
+    #[argh(switch, short = 'V')]
+    pub(super) version: bool,
+
+    #[argh(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+pub(super) enum Command {
+    Serve(Serve),
+    Auth(Auth),
+    Check(Check),
+    Passwd(Passwd),
+    Health(Health),
+}
+
+impl Command {
+    /// What argh cannot know about the flags.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self {
+            Command::Serve(args) => args.check(),
+            Command::Auth(args) => args.check(),
+            Command::Check(args) => args.check(),
+            Command::Health(args) => args.check(),
+            Command::Passwd(args) => args.check(),
+        }
+    }
+}
+
+/// Makes the type of a command that takes settings; what follows its description is for argh.
+macro_rules! command_with_settings {
+    (
+        { $Command:ident $name:tt $about:tt $($more:tt)* }
+        $($field:ident $placeholder:tt $mark:tt $default:tt, $help:tt $(, $scope:ident)?;)*
+    ) => {
+        #[derive(Debug, FromArgs, ArgsInfo)]
+        #[argh(
+            subcommand,
+            name = $name,
+            description = $about,
+            help_triggers("-h", "--help"),
+            usage = "[--config FILE] [--SETTING VALUE]...",
+            note = "A flag takes its value as --name value or --name=value. One whose value\n\
+                    ends in ... may be repeated. One that takes yes or no means yes when it\n\
+                    stands alone.",
+            note = "Each flag is a variable too, and a line of the file that --config names:\n\
+                    --tls-key FILE, PORTREEVE_TLS_KEY=FILE, `tls-key FILE`. A flag wins over\n\
+                    a variable, and a variable over the file. Several values stand in a\n\
+                    variable with blanks between them, in a file on a line each."
+            $($more)*
+        )]
+        pub(super) struct $Command {
+            $(
+                #[doc = $help]
+                #[doc = " ("]
+                #[doc = $placeholder]
+                #[doc = ", default: "]
+                #[doc = $default]
+                #[doc = ")"]
+                #[argh(option)]
+                $field: Vec<String>,
+            )*
+        }
+
+        impl $Command {
+            /// The values that were typed, with their settings.
+            pub(super) fn flags(self) -> Flags {
+                let typed = [$((Id::$field.setting(), self.$field)),*].into_iter();
+                typed.flat_map(|(setting, values)| values.into_iter().map(move |value| (setting, value))).collect()
+            }
+
+            fn check(&self) -> Result<(), String> {
+                let counts = [$((Id::$field.setting(), self.$field.len())),*];
+                match counts.into_iter().find(|(setting, count)| *count > 1 && setting.kind != Kind::Many) {
+                    Some((setting, count)) => Err(format!("--{} takes one value, but is given {count} times", setting.name)),
+                    None => Ok(()),
+                }
+            }
+        }
+    };
+}
+with_settings!(command_with_settings! {
+    Serve "serve" "be the gate",
+    note = "BACKEND and AUTH_BACKEND count where PORTREEVE_BACKEND and\n\
+            PORTREEVE_AUTH_BACKEND are not set."
+});
+with_settings_of_auth!(command_with_settings! {
+    Auth "auth" "be only the auth service: 200 or 401 for nginx auth_request, Traefik, Caddy",
+    note = "--htpasswd is required. Any path and method is answered by the Authorization\n\
+            field alone: 200 with the user in X-Remote-User, or 401 with a challenge.\n\
+            503 says that too many passwords wait to be checked: not yes, try again.",
+    note = "Name the proxy with --trusted-proxy, so that its clients are told apart by\n\
+            the X-Forwarded-For that it sets. One at a Unix socket is 127.0.0.1.",
+    note = "The file and the variables may be those of serve: what only serve has a use\n\
+            for is passed over.",
+    example = "portreeve auth --listen http://127.0.0.1:8080 --htpasswd users \\\n\
+               \x20   --trusted-proxy 127.0.0.1\n\
+               portreeve auth --listen unix:/run/portreeve.sock --htpasswd users \\\n\
+               \x20   --trusted-proxy 127.0.0.1"
+});
+with_settings!(command_with_settings! {
+    Check "check" "read all that serve would read, report every fault, bind nothing"
+});
+with_settings!(command_with_settings! {
+    Health "health" "ask the gate that runs with these settings whether it is well: exit 0 or 1"
+});
+
+/// add, change, remove, list or verify users of a password file
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "passwd",
+    help_triggers("-h", "--help"),
+    usage = "[--delete|--list|--verify] [OPTION]... FILE [USER]",
+    note = "Without --delete, --list or --verify the user is added, or gets a new\n\
+            password, which is asked for twice on a terminal.",
+    example = "portreeve passwd /etc/portreeve/htpasswd alice\n\
+               portreeve passwd --stdin --cost=12 htpasswd alice < password"
+)]
+pub(super) struct Passwd {
+    /// read the password from standard input, as one line
+    #[argh(switch)]
+    pub(super) stdin: bool,
+
+    /// what a check of the new password costs, as the power of two that bcrypt has it, 4 to 16
+    #[argh(option, from_str_fn(cost))]
+    pub(super) cost: Option<u32>,
+
+    /// remove the user
+    #[argh(switch)]
+    pub(super) delete: bool,
+
+    /// list the users
+    #[argh(switch)]
+    pub(super) list: bool,
+
+    /// say whether a password is the user's: exit 0 or 1
+    #[argh(switch)]
+    pub(super) verify: bool,
+
+    /// the password file, as Apache's htpasswd writes it
+    #[argh(positional, arg_name = "FILE")]
+    pub(super) file: String,
+
+    /// the user
+    #[argh(positional, arg_name = "USER")]
+    pub(super) user: Option<String>,
+}
+
+impl Passwd {
+    fn check(&self) -> Result<(), String> {
+        let jobs = [self.delete, self.list, self.verify];
+        let wrong = if jobs.iter().filter(|job| **job).count() > 1 {
+            "only one of --delete, --list and --verify is possible"
+        } else if self.list && self.user.is_some() {
+            "--list takes no user"
+        } else if !self.list && self.user.is_none() {
+            "the user is missing"
+        } else if self.stdin && (self.list || self.delete) {
+            "--stdin reads a password, and none is needed here"
+        } else if self.cost.is_some() && jobs.contains(&true) {
+            "--cost is for a new password, and there is none here"
+        } else {
+            return Ok(());
+        };
+        Err(wrong.to_owned())
+    }
+}
+
+/// The costs that the gate accepts in a password file: a lower one is no bcrypt, a higher one takes seconds.
+fn cost(text: &str) -> Result<u32, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|cost| passwd::COSTS.contains(cost));
+    let (least, most) = (passwd::COSTS.start(), passwd::COSTS.end());
+    number.ok_or_else(|| format!("not a number between {least} and {most}"))
+}

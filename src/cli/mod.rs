@@ -1,0 +1,226 @@
+//! The command line: what was typed becomes a call of one command and an exit status.
+//!
+//! It must not know how a command does its work. The arguments come from whoever starts the program, and may hold a
+//! password that no message repeats.
+
+mod commands;
+mod split;
+
+use self::{
+    commands::{Command, Passwd, Top},
+    split::split,
+};
+use crate::{
+    config::{Fault, Flags, Purpose, Settings},
+    health,
+    passwd::{self, Action, PasswdRequest, Source},
+    server,
+};
+use argh::FromArgs;
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// It failed while it ran.
+const FAILED: u8 = 1;
+/// The command line is wrong.
+const WRONG_USAGE: u8 = 2;
+/// The configuration is wrong: `EX_CONFIG` of sysexits.
+const WRONG_CONFIGURATION: u8 = 78;
+
+/// Does what the arguments say; the first one is the program's name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match understand(arguments) {
+        Ok((command, notes)) => {
+            for note in notes {
+                complain(&format!("portreeve: {note}"));
+            }
+            dispatch(command)
+        }
+        Err(Stop::Tell(text)) => tell(&text),
+        Err(Stop::Nothing(help)) => {
+            complain(help.trim_end());
+            ExitCode::from(WRONG_USAGE)
+        }
+        Err(Stop::Wrong { message, see }) => {
+            complain(&format!(
+                "portreeve: {message}\n`{see} --help` says what is possible"
+            ));
+            ExitCode::from(WRONG_USAGE)
+        }
+    }
+}
+
+/// Why there is no command to run.
+#[derive(Debug)]
+enum Stop {
+    /// Something was asked that has its answer right here.
+    Tell(String),
+    /// Nothing was asked; here is the help.
+    Nothing(String),
+    /// Wrong usage, and the command whose help says more.
+    Wrong { message: String, see: String },
+}
+
+/// The command, and what is odd about the way it was written.
+fn understand(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(Command, Vec<String>), Stop> {
+    let mut given = Vec::new();
+    for (at, argument) in arguments.into_iter().enumerate().skip(1) {
+        let message = || format!("argument {at} is not valid UTF-8");
+        given.push(argument.into_string().map_err(|_| Stop::Wrong {
+            message: message(),
+            see: "portreeve".into(),
+        })?);
+    }
+    let split = split(&given)?;
+    let arguments: Vec<&str> = split.arguments.iter().map(String::as_str).collect();
+    let see = || {
+        ["portreeve", arguments.first().copied().unwrap_or_default()]
+            .join(" ")
+            .trim_end()
+            .to_owned()
+    };
+    match parse(&arguments) {
+        Ok(Top { version: true, .. }) => Err(Stop::Tell(format!(
+            "portreeve {}\n",
+            env!("CARGO_PKG_VERSION")
+        ))),
+        Ok(Top {
+            command: Some(command),
+            ..
+        }) => {
+            command.check().map_err(|message| Stop::Wrong {
+                message,
+                see: see(),
+            })?;
+            Ok((command, split.notes))
+        }
+        Ok(Top { command: None, .. }) => match parse(&["--help"]) {
+            Err(exit) => Err(Stop::Nothing(exit.output)),
+            Ok(_) => Err(Stop::Nothing(String::new())),
+        },
+        Err(exit) if exit.status.is_ok() => Err(Stop::Tell(exit.output)),
+        Err(exit) => Err(Stop::Wrong {
+            message: in_our_words(&exit.output),
+            see: see(),
+        }),
+    }
+}
+
+fn parse(arguments: &[&str]) -> Result<Top, argh::EarlyExit> {
+    Top::from_args(&["portreeve"], arguments)
+}
+
+/// What argh says, on one line, in lower case.
+fn in_our_words(output: &str) -> String {
+    let line = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut letters = line.chars();
+    letters
+        .next()
+        .map(|first| first.to_lowercase().chain(letters).collect())
+        .unwrap_or_default()
+}
+
+fn dispatch(command: Command) -> ExitCode {
+    match command {
+        Command::Serve(flags) => with_settings(flags.flags(), Purpose::Serve, server::serve),
+        Command::Auth(flags) => with_settings(flags.flags(), Purpose::Auth, server::auth),
+        Command::Check(flags) => with_settings(flags.flags(), Purpose::Serve, server::check),
+        Command::Health(flags) => {
+            match Settings::load(flags.flags(), std::env::vars_os(), Purpose::Health) {
+                Ok(settings) => health::run(settings),
+                Err(faults) => {
+                    report(&faults);
+                    // Whoever probes knows two answers.
+                    ExitCode::from(FAILED)
+                }
+            }
+        }
+        Command::Passwd(args) => change_passwords(&args.into()),
+    }
+}
+
+fn with_settings(
+    flags: Flags,
+    purpose: Purpose,
+    run: impl FnOnce(Settings) -> ExitCode,
+) -> ExitCode {
+    let (settings, mut faults) = Settings::read(flags, std::env::vars_os(), purpose);
+    for warning in &settings.warnings {
+        complain(&format!("portreeve: warning: {warning}"));
+    }
+    if faults.is_empty() {
+        return run(settings);
+    }
+    // All that is wrong is said at once: a slip in one line hides nothing in the files that others name.
+    faults.extend(server::faults(&settings));
+    report(&faults);
+    ExitCode::from(WRONG_CONFIGURATION)
+}
+
+fn report(faults: &[Fault]) {
+    for fault in faults {
+        complain(&fault.to_string());
+    }
+}
+
+fn change_passwords(request: &PasswdRequest) -> ExitCode {
+    match passwd::run(request, &mut io::stdout().lock()) {
+        Ok(passwd::Outcome::Done) => ExitCode::SUCCESS,
+        Ok(passwd::Outcome::WrongPassword) => ExitCode::from(FAILED),
+        Err(reason) => {
+            complain(&format!("portreeve: {reason}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+impl From<Passwd> for PasswdRequest {
+    fn from(args: Passwd) -> PasswdRequest {
+        let user = args.user.unwrap_or_default().into_bytes();
+        let action = if args.list {
+            Action::List
+        } else if args.delete {
+            Action::Delete { user }
+        } else if args.verify {
+            Action::Verify { user }
+        } else {
+            let cost = args.cost.unwrap_or(passwd::DEFAULT_COST);
+            Action::Set { user, cost }
+        };
+        let source = if args.stdin {
+            Source::Stdin
+        } else {
+            Source::Terminal
+        };
+        PasswdRequest {
+            file: args.file.into(),
+            action,
+            source,
+        }
+    }
+}
+
+/// Standard output, for what was asked. A reader who has seen enough (`| head`) is no failure.
+fn tell(text: &str) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(FAILED),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Standard error. There is nobody to tell when that fails.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests;

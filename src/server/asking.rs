@@ -1,0 +1,86 @@
+//! From the settings of the external API to what asks it, and the question at the start whether it lets anybody in.
+
+use super::prepare::public_address;
+use crate::config::{Fault, Settings};
+use crate::gate::Authority;
+use crate::gate::auth::api::{self, Api, ApiSettings, Probed};
+use crate::tls;
+
+/// Makes ready to ask the API, if one is named.
+pub fn prepare(
+    settings: &Settings,
+    faults: &mut Vec<Fault>,
+    warnings: &mut Vec<String>,
+    words: &mut Vec<String>,
+) -> Option<Api> {
+    let place = settings.auth_backend.as_ref()?;
+    let roots = if place.value.tls {
+        let ca = settings.auth_ca.as_ref();
+        match tls::trust_anchors(ca.map(|ca| ca.value.as_path())) {
+            Ok(roots) => roots,
+            Err(reason) => {
+                faults.push(match ca {
+                    Some(ca) => ca.fault(reason),
+                    None => place.fault(reason),
+                });
+                return None;
+            }
+        }
+    } else {
+        Vec::new()
+    };
+    if !place.value.tls {
+        warnings.extend(public_address(&place.value.host_port).map(|address| {
+            format!(
+                "{}: {address} is neither loopback nor private: the passwords go there in the clear; \
+                 ask it by https://",
+                place.origin
+            )
+        }));
+    }
+    let made = Api::new(ApiSettings {
+        url: &place.value.url(),
+        shown: place.value.to_string(),
+        roots: &roots,
+        timeout: settings.auth_timeout,
+        cache: settings.auth_cache,
+        workers: settings.workers,
+    });
+    match made {
+        Ok(api) => {
+            words.push(format!("asking {}", place.value));
+            Some(api)
+        }
+        Err(reason) => {
+            faults.push(place.fault(reason));
+            None
+        }
+    }
+}
+
+/// What was found out about the API when it was asked about a made-up credential.
+pub enum Discovery {
+    /// It lets anybody in.
+    Fault(Fault),
+    /// It could not be found out.
+    Warning(String),
+}
+
+/// Asks the API, if there is one and it is to be asked, about a made-up credential.
+pub fn probe(settings: &Settings, authority: &Authority) -> Option<Discovery> {
+    let (Authority::Api(api), Some(place), true) =
+        (authority, &settings.auth_backend, settings.auth_probe)
+    else {
+        return None;
+    };
+    match api.probe() {
+        Probed::Closed => None,
+        Probed::Open => Some(Discovery::Fault(place.fault(api::OPEN))),
+        Probed::Later => Some(Discovery::Warning(place.fault(api::LATER).to_string())),
+        Probed::Odd(why) => Some(Discovery::Warning(place.fault(api::odd(&why)).to_string())),
+        Probed::Silent(why) => {
+            let warning = place.fault(api::could_not_ask(&why));
+            Some(Discovery::Warning(warning.to_string()))
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Addresses that clients connect to.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::SocketFlags;
+
+use crate::config::{HostPort, Listen};
+use crate::log::Peer;
+use crate::stream::{Socket, Stream, bind_unix};
+
+/// Connections that the kernel keeps for us until they are accepted; it caps this by `somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// A bound address.
+pub struct Listener {
+    fd: OwnedFd,
+    url: String,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    silence: Duration,
+    unix_path: Option<PathBuf>,
+}
+
+impl Listener {
+    /// Binds `listen`. `tls` is for `https://`; `silence` is the idle time-out of an accepted connection's bodies.
+    pub fn bind(
+        listen: &Listen,
+        tls: Option<&Arc<rustls::ServerConfig>>,
+        silence: Duration,
+    ) -> io::Result<Listener> {
+        let Bound(fd, url, unix_path) = match listen {
+            Listen::Https(place) => bind_tcp("https", place)?,
+            Listen::Http(place) => bind_tcp("http", place)?,
+            Listen::Unix(path) => bind_local(path)?,
+        };
+        rustix::net::listen(&fd, BACKLOG)?;
+        let tls = match listen {
+            // Never in the clear for want of a certificate.
+            Listen::Https(_) => Some(tls.ok_or_else(|| io::Error::other("no certificate"))?),
+            Listen::Http(_) | Listen::Unix(_) => None,
+        };
+        Ok(Listener {
+            fd,
+            url,
+            tls: tls.map(Arc::clone),
+            silence,
+            unix_path,
+        })
+    }
+
+    /// The next client, and who it is. `None` when it is of no use: it is gone already, or TLS
+    /// cannot begin.
+    pub fn accept(&self) -> rustix::io::Result<Option<(Stream, Peer)>> {
+        let (fd, address) = rustix::net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC)?;
+        // Asked later, the address of a client that has reset meanwhile would be unknown.
+        let peer = match (address.map(SocketAddr::try_from), &self.unix_path) {
+            // A v4-mapped peer is its IPv4 address, everywhere.
+            (Some(Ok(address)), _) => Peer::Address(address.ip().to_canonical()),
+            (_, Some(_)) => Peer::Unix,
+            (_, None) => return Ok(None),
+        };
+        let socket = Socket::new(fd);
+        socket.send_at_once();
+        if socket.time_out_after(self.silence).is_err() {
+            return Ok(None);
+        }
+        let Some(config) = &self.tls else {
+            return Ok(Some((Stream::clear(socket), peer)));
+        };
+        let connection = rustls::ServerConnection::new(Arc::clone(config));
+        Ok(connection
+            .ok()
+            .map(|connection| (Stream::tls(socket, connection), peer)))
+    }
+
+    /// Whether its clients speak TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(path) = &self.unix_path {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// What binding gives: the socket, its URL, and the path to remove at the end.
+struct Bound(OwnedFd, String, Option<PathBuf>);
+
+fn bind_tcp(scheme: &str, place: &HostPort) -> io::Result<Bound> {
+    let wanted: Vec<_> = place.to_socket_addrs()?.collect();
+    let listener = TcpListener::bind(wanted.as_slice()).or_else(|error| {
+        let any_v6 = wanted
+            .iter()
+            .all(|one| one.is_ipv6() && one.ip().is_unspecified());
+        if !any_v6 || !lacks_ipv6(&error) {
+            return Err(error);
+        }
+        let instead = SocketAddr::from((Ipv4Addr::UNSPECIFIED, place.port));
+        ::log::warn!("this host has no IPv6: {scheme}://{place} becomes {scheme}://{instead}");
+        TcpListener::bind(instead)
+    })?;
+    listener.set_nonblocking(true)?;
+    let url = format!("{scheme}://{}", listener.local_addr()?);
+    Ok(Bound(listener.into(), url, None))
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+    )
+}
+
+fn bind_local(path: &Path) -> io::Result<Bound> {
+    let listener = bind_unix(path)?;
+    listener.set_nonblocking(true)?;
+    Ok(Bound(
+        listener.into(),
+        format!("unix:{}", path.display()),
+        Some(path.to_owned()),
+    ))
+}

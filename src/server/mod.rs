@@ -1,0 +1,311 @@
+//! The running gate: listeners, workers, the poller, and its end.
+//!
+//! Owns the process: what is started in which order, signals, and the exit status.
+
+mod asking;
+mod caretaker;
+mod listener;
+mod poller;
+mod prepare;
+mod workers;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Instant;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::admin::Admin;
+use crate::config::{Fault, Settings};
+use crate::connection::{Duty, Forwarding, RequestIds, Seats, Service, Timeouts};
+use crate::gate::Gatekeeper;
+use crate::log;
+use crate::relay::Relay;
+use asking::Discovery;
+use listener::Listener;
+use poller::{Limits, Poller};
+use prepare::{Prepared, Writing, prepare};
+use workers::Workers;
+
+/// Wrong configuration, as sysexits.h has it.
+pub const WRONG_CONFIGURATION: u8 = 78;
+/// Descriptors that are not for clients: standard streams, files, listeners, the log.
+const OTHER_DESCRIPTORS: usize = 64;
+
+/// What the process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Stands before backends.
+    Gate,
+    /// Answers proxies that do the rest themselves.
+    AuthService,
+}
+
+/// Is the gate, until a signal ends it.
+pub fn serve(settings: Settings) -> ExitCode {
+    start(settings, Role::Gate)
+}
+
+/// Is the auth service alone, until a signal ends it. Settings for backends are passed over.
+pub fn auth(settings: Settings) -> ExitCode {
+    start(settings, Role::AuthService)
+}
+
+fn start(settings: Settings, role: Role) -> ExitCode {
+    log::start(settings.log);
+    log_panics();
+    let signals = match Signals::new([SIGTERM, SIGINT]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            ::log::error!("signals cannot be caught: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ready = prepare(&settings, Writing::Allowed)
+        .and_then(|prepared| bind(&settings, &prepared).map(|bound| (prepared, bound)));
+    let (prepared, bound) = match ready {
+        Ok(ready) => ready,
+        Err(faults) => {
+            log::flush();
+            return report(&faults);
+        }
+    };
+    let done = run(&settings, role, prepared, bound, signals);
+    if let Err(error) = &done {
+        ::log::error!("{error}");
+    }
+    log::flush();
+    if done.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// A panic costs one connection; what it was is said where all messages are, and never waits for
+/// whoever reads them.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        ::log::error!("this is a bug, please report it: {panic}")
+    }));
+}
+
+/// Reports every fault that `serve` would start with, and binds nothing.
+pub fn check(settings: Settings) -> ExitCode {
+    match prepare(&settings, Writing::Refused) {
+        Ok(prepared) => {
+            let discovery = asking::probe(&settings, &prepared.authority);
+            let mut warnings = prepared.warnings;
+            match discovery {
+                Some(Discovery::Fault(fault)) => return report(&[fault]),
+                Some(Discovery::Warning(warning)) => warnings.push(warning),
+                None => {}
+            }
+            warnings
+                .iter()
+                .for_each(|warning| eprintln!("warning: {warning}"));
+            prepared.words.iter().for_each(|word| println!("{word}"));
+            println!("the configuration is good");
+            ExitCode::SUCCESS
+        }
+        Err(faults) => report(&faults),
+    }
+}
+
+/// What is wrong in the files that these settings name.
+pub fn faults(settings: &Settings) -> Vec<Fault> {
+    prepare(settings, Writing::Refused)
+        .err()
+        .unwrap_or_default()
+}
+
+fn report(faults: &[Fault]) -> ExitCode {
+    faults.iter().for_each(|fault| eprintln!("{fault}"));
+    ExitCode::from(WRONG_CONFIGURATION)
+}
+
+/// Everything that listens.
+struct Bound {
+    listeners: Vec<Listener>,
+    admin: Option<Admin>,
+}
+
+fn bind(settings: &Settings, prepared: &Prepared) -> Result<Bound, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut listeners = Vec::new();
+    for listen in &settings.listen {
+        let tls = prepared.tls.as_ref();
+        match Listener::bind(&listen.value, tls, settings.timeouts.body) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => faults.push(listen.fault(bind_reason(&error))),
+        }
+    }
+    let admin = settings.admin.as_ref().and_then(|place| {
+        let bound = Admin::bind(&place.value);
+        bound
+            .map_err(|error| faults.push(place.fault(bind_reason(&error))))
+            .ok()
+    });
+    if faults.is_empty() {
+        Ok(Bound { listeners, admin })
+    } else {
+        Err(faults)
+    }
+}
+
+fn bind_reason(error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program listens there",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        _ => "",
+    };
+    format!("{}{remedy}", crate::config::io_reason(error))
+}
+
+fn run(
+    settings: &Settings,
+    role: Role,
+    prepared: Prepared,
+    bound: Bound,
+    mut signals: Signals,
+) -> io::Result<()> {
+    let timeouts = settings.timeouts;
+    let patience = Timeouts {
+        header: timeouts.header,
+        idle: timeouts.idle,
+        body: timeouts.body,
+    };
+    match asking::probe(settings, &prepared.authority) {
+        Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
+        Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
+        None => {}
+    }
+    let duty = match role {
+        Role::Gate => Duty::Forward(Box::new(Forwarding {
+            relay: Relay::new(prepared.backends, timeouts.response, timeouts.body),
+            authorization: settings.backend_authorization,
+        })),
+        Role::AuthService => Duty::Confirm,
+    };
+    let service = Arc::new(Service {
+        gatekeeper: Gatekeeper::new(prepared.authority, &settings.realm),
+        duty,
+        trusted: settings.trusted_proxies.clone(),
+        patience,
+        request_ids: RequestIds::new(seed()?),
+        draining: AtomicBool::new(false),
+    });
+    let seats = Arc::new(Seats::default());
+    let limits = Limits {
+        connections: connections_within_the_file_limit(settings, role),
+        connections_per_network: settings.max_connections_per_address.unwrap_or(0),
+        trusted: settings.trusted_proxies.clone(),
+        timeouts: patience,
+    };
+    let poller = Poller::new(Arc::clone(&seats), limits)?;
+    let workers = Workers::new(Arc::clone(&service), Arc::clone(&poller), settings.workers);
+    caretaker::start(
+        Arc::clone(&service),
+        prepared.self_signed,
+        prepared.certificates,
+    )?;
+
+    prepared
+        .warnings
+        .iter()
+        .for_each(|warning| ::log::warn!("{warning}"));
+    prepared
+        .words
+        .iter()
+        .for_each(|word| ::log::info!("{word}"));
+    if role == Role::AuthService {
+        ::log::info!(
+            "answering 200 or 401 to proxies that ask, whatever the path; nothing is forwarded"
+        );
+    }
+    let _socket = match bound.admin {
+        Some(admin) => Some(admin.start(Arc::clone(&service))?),
+        None => None,
+    };
+    let listeners = bound.listeners;
+    listeners
+        .iter()
+        .for_each(|listener| ::log::info!("listening on {listener}"));
+    let (open, all_closed) = channel();
+    let watched = Arc::clone(&poller);
+    thread::Builder::new()
+        .name("poller".into())
+        .spawn(move || watched.run(listeners, &workers, open))?;
+
+    // Everything goes on in other threads; this one waits for the end.
+    let _ = signals.forever().next();
+    ::log::info!(
+        "stopping: no new connections, requests in flight get {} s",
+        timeouts.drain.as_secs()
+    );
+    thread::Builder::new()
+        .name("impatience".into())
+        .spawn(move || end_at_once(signals))?;
+    service.draining.store(true, Ordering::Release);
+    poller.drain();
+    // Before that another client may come, and the paths of Unix sockets are still there.
+    let _ = all_closed.recv();
+    if !seats.wait_until_empty(Instant::now() + timeouts.drain) {
+        ::log::warn!(
+            "{} connections were cut at the end of the drain time",
+            seats.taken()
+        );
+    }
+    Ok(())
+}
+
+/// Whoever says it twice does not want to wait.
+fn end_at_once(mut signals: Signals) {
+    let _ = signals.forever().next();
+    ::log::warn!("stopping at once: requests in flight are cut");
+    log::flush();
+    std::process::exit(1);
+}
+
+/// A client's request needs two descriptors where there is a backend: its own and one to the backend.
+fn connections_within_the_file_limit(settings: &Settings, role: Role) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let Some(files) = now.and_then(|now| usize::try_from(now).ok()) else {
+        return settings.max_connections;
+    };
+    let backends = match role {
+        Role::Gate => settings.workers.min(files / 3),
+        Role::AuthService => 0,
+    };
+    let room = files
+        .saturating_sub(OTHER_DESCRIPTORS.min(files / 3) + backends)
+        .max(1);
+    if room < settings.max_connections {
+        ::log::warn!(
+            "the limit of {files} open files leaves room for {room} connections, not {}; raise it (ulimit -n)",
+            settings.max_connections
+        );
+    }
+    room.min(settings.max_connections)
+}
+
+fn seed() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("no random numbers"))?;
+    Ok(u64::from_ne_bytes(bytes))
+}

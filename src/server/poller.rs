@@ -1,0 +1,377 @@
+//! One thread that watches every connection with which no worker is busy, and accepts new ones.
+//!
+//! Owns epoll, the parked connections and their deadlines. It reads nothing but what is thrown
+//! away: whatever becomes readable goes to a worker. Nothing here waits on a client.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::io::Errno;
+
+use super::listener::Listener;
+use super::workers::Workers;
+use crate::config::Cidr;
+use crate::connection::{Connection, Seats, Timeouts, is_trusted};
+use crate::log::Peer;
+use crate::stream::Interest;
+
+/// Connections that are only being read to their end; beyond it the oldest are closed.
+const MOST_DISCARDING: usize = 1024;
+/// Connections accepted in one turn from one listener.
+const ACCEPTS: usize = 64;
+/// How long accepting pauses when descriptors or memory have run out.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Deadlines are looked at no more often than this.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+
+const WAKE: u64 = u64::MAX;
+/// Below it are listeners, from it on connections.
+const FIRST_CONNECTION: u64 = 1 << 16;
+
+/// What the poller allows.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections.
+    pub connections: usize,
+    /// Open connections from one source network; zero is no limit.
+    pub connections_per_network: usize,
+    /// Proxies, which no limit by network is for.
+    pub trusted: Vec<Cidr>,
+    /// Time for a new client's handshake and head.
+    pub timeouts: Timeouts,
+}
+
+/// The parked connections.
+pub struct Poller {
+    epoll: OwnedFd,
+    wake: OwnedFd,
+    parked: Mutex<Parked>,
+    /// When deadlines are looked at next, in milliseconds since `started`.
+    next_sweep: AtomicU64,
+    started: Instant,
+    next_id: AtomicU64,
+    draining: AtomicBool,
+    /// Whether the last attempt to accept found nothing left to accept with.
+    exhausted: AtomicBool,
+    seats: Arc<Seats>,
+    limits: Limits,
+}
+
+#[derive(Default)]
+struct Parked {
+    connections: HashMap<u64, Box<Connection>>,
+    /// Those that are only being read to their end, the oldest first.
+    discarding: BTreeSet<u64>,
+}
+
+impl Parked {
+    /// Takes one in; what has to leave for it is returned.
+    fn insert(&mut self, connection: Box<Connection>) -> Option<Box<Connection>> {
+        let id = connection.id;
+        let surplus = match connection.is_discarding() && self.discarding.insert(id) {
+            true if self.discarding.len() > MOST_DISCARDING => self.discarding.first().copied(),
+            _ => None,
+        };
+        self.connections.insert(id, connection);
+        self.remove(surplus?)
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Box<Connection>> {
+        self.discarding.remove(&id);
+        self.connections.remove(&id)
+    }
+
+    /// Takes out all that `leaves` is true for.
+    #[allow(clippy::vec_box)] // They stay where they are, and only change hands.
+    fn split(&mut self, leaves: impl Fn(&Connection) -> bool) -> Vec<Box<Connection>> {
+        let gone = self.connections.extract_if(|_, one| leaves(one));
+        let gone: Vec<_> = gone.map(|(_, one)| one).collect();
+        for one in &gone {
+            self.discarding.remove(&one.id);
+        }
+        gone
+    }
+}
+
+impl Poller {
+    /// Makes the poller; [`Poller::run`] is its thread.
+    pub fn new(seats: Arc<Seats>, limits: Limits) -> io::Result<Arc<Poller>> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        Ok(Arc::new(Poller {
+            epoll,
+            wake,
+            parked: Mutex::default(),
+            next_sweep: AtomicU64::new(u64::MAX),
+            started: Instant::now(),
+            next_id: AtomicU64::new(FIRST_CONNECTION),
+            draining: AtomicBool::new(false),
+            exhausted: AtomicBool::new(false),
+            seats,
+            limits,
+        }))
+    }
+
+    /// Keeps a connection until its socket can do `interest`, or until its deadline.
+    pub fn park(&self, mut connection: Box<Connection>, interest: Interest) {
+        let id = connection.id;
+        let was_registered = std::mem::replace(&mut connection.is_registered, true);
+        let socket = connection.stream().socket().clone();
+        // In the table before it is armed: the event may come at once, and finds it there.
+        let mut parked = self.lock();
+        if self.draining.load(Ordering::Acquire) {
+            if connection.awaits_request() {
+                drop(parked);
+                return connection.close();
+            }
+            connection.hurry();
+        }
+        let due = self.millis(connection.deadline());
+        let leaver = parked.insert(connection);
+        let armed = self.arm(&socket, id, interest, was_registered);
+        if let Err(error) = armed {
+            parked.remove(id);
+            ::log::warn!("a connection cannot be watched: {error}");
+        }
+        drop(parked);
+        drop(leaver);
+        if due < self.next_sweep.fetch_min(due, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    /// Stops accepting, and closes what waits between two requests, now and from now on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// The poller's thread. `listeners` are closed when draining begins, and `open` is dropped when
+    /// that is done. Never returns.
+    pub fn run(&self, mut listeners: Vec<Listener>, workers: &Arc<Workers>, open: Sender<()>) {
+        let mut open = Some(open);
+        for (token, listener) in (0..).zip(&listeners) {
+            let data = EventData::new_u64(token);
+            if let Err(error) = epoll::add(&self.epoll, listener, data, EventFlags::IN) {
+                ::log::error!("{listener} cannot be watched: {error}");
+            }
+        }
+        let mut paused_until: Option<Instant> = None;
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            events.clear();
+            match epoll::wait(
+                &self.epoll,
+                spare_capacity(&mut events),
+                self.patience(paused_until).as_ref(),
+            ) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => ::log::error!("epoll: {error}"),
+            }
+            if self.draining.load(Ordering::Acquire)
+                && let Some(_dropped_at_the_end) = open.take()
+            {
+                listeners.clear();
+                self.close_awaiting();
+            }
+            let mut exhausted = false;
+            for event in &events {
+                match event.data.u64() {
+                    WAKE => self.clear_wake(),
+                    token if token < FIRST_CONNECTION => {
+                        if let Some(listener) =
+                            usize::try_from(token).ok().and_then(|at| listeners.get(at))
+                        {
+                            exhausted |= self.accept(listener, workers);
+                        }
+                    }
+                    id => self.ready(id, workers),
+                }
+            }
+            if exhausted && paused_until.is_none() {
+                paused_until = Some(Instant::now() + PAUSE);
+                self.listen_to(&listeners, EventFlags::empty());
+            }
+            if paused_until.is_some_and(|until| until <= Instant::now()) {
+                paused_until = None;
+                self.listen_to(&listeners, EventFlags::IN);
+            }
+            if self.next_sweep.load(Ordering::Acquire) <= self.millis(Instant::now()) {
+                self.sweep();
+            }
+        }
+    }
+
+    fn ready(&self, id: u64, workers: &Arc<Workers>) {
+        let Some(mut connection) = self.lock().remove(id) else {
+            return;
+        };
+        if !connection.is_discarding() {
+            workers.submit(connection);
+        } else if connection.discard() {
+            self.park(connection, Interest::Read);
+        }
+    }
+
+    /// Accepts what waits. `true` when there is nothing left to accept with.
+    fn accept(&self, listener: &Listener, workers: &Arc<Workers>) -> bool {
+        for _ in 0..ACCEPTS {
+            let accepted = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(Errno::AGAIN) => return false,
+                // The client's fault, or a signal: the next one may be fine.
+                Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::PERM) => continue,
+                Err(error) => {
+                    if !self.exhausted.swap(true, Ordering::Relaxed) {
+                        ::log::error!("accepting pauses: {error}");
+                    }
+                    return true;
+                }
+            };
+            if self.exhausted.swap(false, Ordering::Relaxed) {
+                ::log::info!("accepting goes on");
+            }
+            let Some((stream, peer)) = accepted else {
+                continue;
+            };
+            let counted = match peer {
+                Peer::Address(address) if !is_trusted(&self.limits.trusted, address) => {
+                    Some(address)
+                }
+                // Many clients come through it.
+                Peer::Address(_) | Peer::Unix => None,
+            };
+            let most = self.limits.connections_per_network;
+            let Some(seat) = self.seats.take(counted, most) else {
+                continue;
+            };
+            if self.seats.taken() > self.limits.connections && !self.make_room() {
+                // Everybody is busy; this one cannot be served.
+                continue;
+            }
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            let is_tls = listener.is_tls();
+            let connection = Connection::new(id, stream, peer, is_tls, seat, &self.limits.timeouts);
+            match is_tls {
+                true => self.park(Box::new(connection), Interest::Read),
+                false => workers.submit(Box::new(connection)),
+            }
+        }
+        false
+    }
+
+    /// Closes one parked connection: the oldest of those that were never let in, else the one that
+    /// has been idle longest.
+    fn make_room(&self) -> bool {
+        let mut parked = self.lock();
+        let all = || parked.connections.values();
+        let unknown = all().filter(|one| !one.is_known()).min_by_key(|one| one.id);
+        let idle = || {
+            all()
+                .filter(|one| one.is_idle())
+                .min_by_key(|one| one.deadline())
+        };
+        let Some(id) = unknown.or_else(idle).map(|one| one.id) else {
+            return false;
+        };
+        let leaver = parked.remove(id);
+        drop(parked);
+        leaver.map(|connection| connection.close()).is_some()
+    }
+
+    /// For the end: who awaits a request is closed, who is being discarded gets little time.
+    fn close_awaiting(&self) {
+        let mut parked = self.lock();
+        let awaiting = parked.split(Connection::awaits_request);
+        parked.connections.values_mut().for_each(|one| one.hurry());
+        drop(parked);
+        awaiting
+            .into_iter()
+            .for_each(|connection| connection.close());
+        // The deadlines are others now.
+        self.next_sweep.store(0, Ordering::Release);
+    }
+
+    /// Closes what is past its deadline, and finds the next deadline.
+    fn sweep(&self) {
+        let now = Instant::now();
+        self.next_sweep.store(u64::MAX, Ordering::Release);
+        let (late, next) = {
+            let mut parked = self.lock();
+            let late = parked.split(|one| one.deadline() <= now);
+            (
+                late,
+                parked.connections.values().map(|one| one.deadline()).min(),
+            )
+        };
+        late.into_iter().for_each(|connection| connection.close());
+        if let Some(next) = next {
+            let due = self.millis(next.max(now + SWEEP_EVERY));
+            self.next_sweep.fetch_min(due, Ordering::AcqRel);
+        }
+    }
+
+    fn arm(&self, fd: &impl AsFd, id: u64, interest: Interest, again: bool) -> io::Result<()> {
+        let flags = EventFlags::ONESHOT
+            | match interest {
+                Interest::Read => EventFlags::IN | EventFlags::RDHUP,
+                Interest::Write => EventFlags::OUT,
+            };
+        let armed = match again {
+            true => epoll::modify(&self.epoll, fd, EventData::new_u64(id), flags),
+            false => epoll::add(&self.epoll, fd, EventData::new_u64(id), flags),
+        };
+        armed.map_err(Into::into)
+    }
+
+    /// Begins, or ends, to be told of clients at these addresses.
+    fn listen_to(&self, listeners: &[Listener], flags: EventFlags) {
+        for (token, listener) in (0..).zip(listeners) {
+            if let Err(error) =
+                epoll::modify(&self.epoll, listener, EventData::new_u64(token), flags)
+            {
+                ::log::error!("{listener} cannot be watched: {error}");
+            }
+        }
+    }
+
+    /// How long the kernel may wait for events; `None` is for ever.
+    fn patience(&self, paused_until: Option<Instant>) -> Option<Timespec> {
+        let now = self.millis(Instant::now());
+        let sweep = self.next_sweep.load(Ordering::Acquire);
+        let until = paused_until.map_or(sweep, |until| sweep.min(self.millis(until)));
+        if until == u64::MAX {
+            return None;
+        }
+        // A millisecond more, so that the deadline has surely passed.
+        Timespec::try_from(Duration::from_millis(until.saturating_sub(now) + 1)).ok()
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn wake(&self) {
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    fn clear_wake(&self) {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&self.wake, &mut count);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Parked> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,280 @@
+//! From settings to everything that serving needs, with all faults at once.
+//!
+//! What `serve` and `check` have in common: every file is read and every name resolved here, and
+//! nothing is bound.
+
+use std::fmt;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::pki_types::ServerName;
+
+use super::asking;
+use crate::config::{self, Fault, Host, HostPort, Placed, Settings, is_private};
+use crate::gate::Authority;
+use crate::gate::auth::{Htpasswd, Users};
+use crate::relay::Backend;
+use crate::tls::{self, Certificates, Pair, SelfSigned, Which};
+
+/// Names of a certificate that the start words show.
+const NAMES_SHOWN: usize = 4;
+
+/// All that was read.
+pub struct Prepared {
+    /// For the `https://` listeners, if there are any.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What the listeners show, if it can change.
+    pub certificates: Option<Arc<Certificates>>,
+    /// The private CA, if it is used.
+    pub self_signed: Option<SelfSigned>,
+    /// Who decides who may pass: the checked password file, or the API.
+    pub authority: Authority,
+    /// The backends, in order.
+    pub backends: Vec<Backend>,
+    /// Lines that say what is guarded, with what.
+    pub words: Vec<String>,
+    /// What is odd, but no reason not to start.
+    pub warnings: Vec<String>,
+}
+
+/// Whether the private CA may be made now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// `serve` makes what is missing.
+    Allowed,
+    /// `check` only says whether it could.
+    Refused,
+}
+
+/// Reads everything.
+pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut warnings = Vec::new();
+    let mut words = Vec::new();
+
+    let pairs = pairs(settings, &mut faults, &mut warnings);
+    let self_signed = self_signed(settings, writing, &mut faults);
+    let authority = authority(settings, &mut faults, &mut warnings, &mut words);
+    let backends = backends(settings, &mut faults, &mut warnings);
+    words.extend(
+        backends
+            .iter()
+            .map(|backend| format!("guarding {}", backend.address())),
+    );
+
+    let shown = self_signed
+        .as_ref()
+        .map(|own| own.pair().clone())
+        .into_iter()
+        .chain(pairs);
+    let mut shown = shown.collect::<Vec<_>>().into_iter();
+    words.extend(shown.as_slice().iter().map(about));
+    words.extend(
+        self_signed
+            .as_ref()
+            .map(|own| format!("its private CA, for clients: {}", Quoted(&own.ca_path()))),
+    );
+    let certificates = shown
+        .next()
+        .map(|first| Arc::new(Certificates::new(first, shown.collect())));
+    let tls = certificates.as_ref().and_then(|certificates| {
+        let config = tls::server_config(Arc::clone(certificates));
+        let blamed = |reason| faults.extend(settings.listen.first().map(|one| one.fault(reason)));
+        config.map_err(blamed).ok()
+    });
+    match authority {
+        Some(authority) if faults.is_empty() => Ok(Prepared {
+            tls,
+            certificates,
+            self_signed,
+            authority,
+            backends,
+            words,
+            warnings,
+        }),
+        _ => Err(faults),
+    }
+}
+
+fn pairs(settings: &Settings, faults: &mut Vec<Fault>, warnings: &mut Vec<String>) -> Vec<Pair> {
+    let mut loaded = Vec::new();
+    for pair in &settings.tls_pairs {
+        match tls::load_pair(&pair.cert.value, &pair.key.value) {
+            Ok(good) => {
+                let odd = good.warnings(SystemTime::now());
+                warnings.extend(
+                    odd.into_iter()
+                        .map(|odd| format!("{}: {odd}", pair.cert.origin)),
+                );
+                loaded.push(good);
+            }
+            Err(bad) => faults.extend(bad.into_iter().map(|fault| match fault.which {
+                Which::Cert => pair.cert.fault(fault.message),
+                Which::Key => pair.key.fault(fault.message),
+            })),
+        }
+    }
+    loaded
+}
+
+/// What clients are shown, and until when.
+fn about(pair: &Pair) -> String {
+    let until = pair
+        .not_after()
+        .map_or("an unknown date".to_owned(), tls::date);
+    let names = pair.names();
+    let more = match names.len().saturating_sub(NAMES_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let names: Vec<_> = names.iter().take(NAMES_SHOWN).map(String::as_str).collect();
+    format!("certificate for {}{more}, until {until}", names.join(", "))
+}
+
+fn self_signed(
+    settings: &Settings,
+    writing: Writing,
+    faults: &mut Vec<Fault>,
+) -> Option<SelfSigned> {
+    let directory = settings.tls_self_signed.as_ref()?;
+    let opened = match writing {
+        Writing::Allowed => SelfSigned::open(&directory.value, &settings.tls_names).map(Some),
+        Writing::Refused => SelfSigned::check(&directory.value, &settings.tls_names).map(|()| None),
+    };
+    opened
+        .map_err(|reason| faults.push(directory.fault(reason)))
+        .ok()
+        .flatten()
+}
+
+fn authority(
+    settings: &Settings,
+    faults: &mut Vec<Fault>,
+    warnings: &mut Vec<String>,
+    words: &mut Vec<String>,
+) -> Option<Authority> {
+    let api =
+        asking::prepare(settings, faults, warnings, words).map(|api| Authority::Api(Box::new(api)));
+    let users = users(settings, faults, warnings, words);
+    api.or_else(|| users.map(|users| Authority::Htpasswd(Box::new(Htpasswd::new(users)))))
+}
+
+fn users(
+    settings: &Settings,
+    faults: &mut Vec<Fault>,
+    warnings: &mut Vec<String>,
+    words: &mut Vec<String>,
+) -> Option<Users> {
+    let file = settings.htpasswd.as_ref()?;
+    match Users::load(&file.value) {
+        Ok(users) => {
+            words.push(format!(
+                "{} from {}",
+                count(users.len(), "user"),
+                Quoted(&file.value)
+            ));
+            warnings.extend(
+                users
+                    .weak()
+                    .map(|weak| format!("{}: {weak}", Quoted(&file.value))),
+            );
+            Some(users)
+        }
+        Err(bad) => {
+            faults.extend(bad.into_iter().map(|fault| match fault.line {
+                0 => file.fault(fault.message),
+                line => {
+                    config::Origin::line(&file.value.to_string_lossy(), line).fault(fault.message)
+                }
+            }));
+            None
+        }
+    }
+}
+
+fn backends(
+    settings: &Settings,
+    faults: &mut Vec<Fault>,
+    warnings: &mut Vec<String>,
+) -> Vec<Backend> {
+    let needs_tls = settings
+        .backend
+        .iter()
+        .find(|one| matches!(one.value, config::Backend::Https(_)));
+    let ca = settings.backend_ca.as_ref();
+    let client = needs_tls.and_then(|backend| {
+        let made = tls::client_config(ca.map(|ca| ca.value.as_path()));
+        let blamed = |reason: String| match ca {
+            Some(ca) => ca.fault(reason),
+            None => backend.fault(reason),
+        };
+        made.map_err(|reason| faults.push(blamed(reason))).ok()
+    });
+    let mut backends = Vec::new();
+    for backend in &settings.backend {
+        warnings.extend(exposure(backend));
+        let tls = match (&backend.value, &client) {
+            (config::Backend::Https(place), Some(client)) => match server_name(&place.host) {
+                Ok(name) => Some((Arc::clone(client), name)),
+                Err(reason) => {
+                    faults.push(backend.fault(reason));
+                    continue;
+                }
+            },
+            _ => None,
+        };
+        let timeouts = settings.timeouts;
+        backends.push(Backend::new(
+            backend.value.clone(),
+            tls,
+            timeouts.connect,
+            timeouts.body,
+        ));
+    }
+    backends
+}
+
+fn server_name(host: &Host) -> Result<ServerName<'static>, String> {
+    match host {
+        Host::Address(ip) => Ok(ServerName::from(*ip)),
+        Host::Name(name) => ServerName::try_from(name.clone())
+            .map_err(|_| "not a name that TLS can check".to_owned()),
+    }
+}
+
+/// Says when a backend's address lets people walk around the gate.
+fn exposure(backend: &Placed<config::Backend>) -> Option<String> {
+    let (config::Backend::Http(place) | config::Backend::Https(place)) = &backend.value else {
+        return None;
+    };
+    let open = public_address(place)?;
+    Some(format!(
+        "{}: {open} is neither loopback nor private: whoever reaches it walks around the gate; \
+         bind the registry to 127.0.0.1 or a private network",
+        backend.origin,
+    ))
+}
+
+/// An address that can be reached from anywhere. A name that cannot be resolved yet is looked up at each connection;
+/// nothing is known of it.
+pub fn public_address(place: &HostPort) -> Option<IpAddr> {
+    place
+        .to_socket_addrs()
+        .ok()?
+        .map(|address| address.ip())
+        .find(|address| !is_private(*address))
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+struct Quoted<'a>(&'a Path);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0.to_string_lossy())
+    }
+}

@@ -1,0 +1,269 @@
+//! The bounded pool of blocking threads.
+//!
+//! Owns who works on what: short steps of connections (a piece of a handshake or of a head) and
+//! requests, which may wait for either side. Requests in flight are bounded; steps have threads
+//! of their own beyond that bound, so that a full house can still say that it is full.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::poller::Poller;
+use crate::connection::{Connection, Service, Step};
+use crate::http::RequestHead;
+use crate::stream::Interest;
+
+/// Threads beyond the bound on requests, which serve steps while all others carry requests.
+const SPARE: usize = 2;
+/// A request waits this long for its turn before it is told to come again.
+const WAIT_AT_MOST: Duration = Duration::from_secs(10);
+/// A worker stays with a connection this long after an answer: a busy client's next request comes
+/// within it, and saves the way through the poller.
+const LINGER: Duration = Duration::from_millis(5);
+/// A thread without work ends after this, so that a quiet gate is a small one.
+const IDLE_THREAD: Duration = Duration::from_secs(20);
+/// Enough for a handshake, bcrypt and a relay in a debug build; untouched pages cost nothing.
+const STACK: usize = 512 * 1024;
+
+/// The pool.
+pub struct Workers {
+    state: Mutex<State>,
+    ready: Condvar,
+    service: Arc<Service>,
+    poller: Arc<Poller>,
+    most_requests: usize,
+}
+
+#[derive(Default)]
+struct State {
+    steps: VecDeque<Box<Connection>>,
+    waiting: VecDeque<Waiting>,
+    requests: usize,
+    threads: usize,
+    idle: usize,
+}
+
+struct Waiting {
+    connection: Box<Connection>,
+    head: Box<RequestHead>,
+    since: Instant,
+}
+
+enum Job {
+    Step(Box<Connection>),
+    Request(Box<Connection>, Box<RequestHead>),
+    Overdue(Box<Connection>, Box<RequestHead>),
+}
+
+impl Workers {
+    /// Threads are started as they are needed, for up to `most_requests` requests at once.
+    pub fn new(service: Arc<Service>, poller: Arc<Poller>, most_requests: usize) -> Arc<Workers> {
+        Arc::new(Workers {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            service,
+            poller,
+            most_requests,
+        })
+    }
+
+    /// Has a worker go on with a connection.
+    pub fn submit(self: &Arc<Workers>, connection: Box<Connection>) {
+        let mut state = self.lock();
+        state.steps.push_back(connection);
+        self.call_one(state);
+    }
+
+    /// Sees that a thread comes for the work that was just queued.
+    fn call_one(self: &Arc<Workers>, mut state: MutexGuard<'_, State>) {
+        // One wake-up too many does no harm, one too few lets work lie. Requests that wait for their
+        // turn are no work yet.
+        if state.idle > 0 {
+            self.ready.notify_one();
+        }
+        if state.idle >= state.steps.len().max(1) || state.threads >= self.most_requests + SPARE {
+            return;
+        }
+        state.threads += 1;
+        drop(state);
+        let workers = Arc::clone(self);
+        let spawned = thread::Builder::new()
+            .name("worker".into())
+            .stack_size(STACK)
+            .spawn(move || workers.run());
+        if let Err(error) = spawned {
+            let threads = {
+                let mut state = self.lock();
+                state.threads -= 1;
+                state.threads
+            };
+            ::log::warn!("no thread for another worker: {error}; going on with {threads}");
+        }
+    }
+
+    fn run(self: &Arc<Workers>) {
+        while let Some(job) = self.next() {
+            // A bug costs one connection: unwinding drops it, and this thread goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.work(job)));
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            let overdue = state.waiting.front().map(|first| {
+                WAIT_AT_MOST
+                    .checked_sub(first.since.elapsed())
+                    .unwrap_or_default()
+            });
+            if overdue == Some(Duration::ZERO)
+                && let Some(Waiting {
+                    connection, head, ..
+                }) = state.waiting.pop_front()
+            {
+                return Some(Job::Overdue(connection, head));
+            }
+            if let Some(connection) = state.steps.pop_front() {
+                return Some(Job::Step(connection));
+            }
+            if state.requests < self.most_requests
+                && let Some(Waiting {
+                    connection, head, ..
+                }) = state.waiting.pop_front()
+            {
+                state.requests += 1;
+                return Some(Job::Request(connection, head));
+            }
+            state.idle += 1;
+            let (woken, timeout) = self
+                .ready
+                .wait_timeout(state, overdue.unwrap_or(IDLE_THREAD))
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.idle -= 1;
+            let is_quiet = state.steps.is_empty() && state.waiting.is_empty();
+            if timeout.timed_out() && is_quiet {
+                state.threads -= 1;
+                return None;
+            }
+        }
+    }
+
+    fn work(self: &Arc<Workers>, job: Job) {
+        let (mut connection, step) = match job {
+            Job::Step(mut connection) => {
+                let step = connection.advance(&self.service);
+                (connection, step)
+            }
+            Job::Request(mut connection, head) => {
+                let step = self.serve(&mut connection, &head);
+                (connection, step)
+            }
+            Job::Overdue(mut connection, head) => {
+                let step = connection.turn_away(&head, &self.service);
+                (connection, step)
+            }
+        };
+        self.follow(&mut connection, step)
+            .hand_over(self, connection);
+    }
+
+    /// Does what the connection needs until it has to be handed over.
+    fn follow(self: &Arc<Workers>, connection: &mut Connection, mut step: Step) -> HandOver {
+        loop {
+            step = match step {
+                Step::Again => connection.advance(&self.service),
+                Step::Serve(head) => match self.try_begin() {
+                    true => self.serve(connection, &head),
+                    false => return HandOver::Queue(head),
+                },
+                Step::Park(Interest::Read) if connection.is_idle() && self.linger(connection) => {
+                    connection.advance(&self.service)
+                }
+                Step::Park(interest) => return HandOver::Park(interest),
+                Step::Discard => return HandOver::Discard,
+                Step::Close => return HandOver::Close,
+                Step::Abort => return HandOver::Abort,
+            }
+        }
+    }
+
+    fn serve(&self, connection: &mut Connection, head: &RequestHead) -> Step {
+        // Given back also when serving panics.
+        let _turn = Turn(self);
+        connection.serve(head, &self.service)
+    }
+
+    fn try_begin(&self) -> bool {
+        let mut state = self.lock();
+        let free = state.requests < self.most_requests && state.waiting.is_empty();
+        state.requests += usize::from(free);
+        free
+    }
+
+    /// Waits a little for the next request, as long as nobody else needs the thread.
+    fn linger(&self, connection: &Connection) -> bool {
+        let is_wanted = {
+            let state = self.lock();
+            !state.waiting.is_empty() || state.steps.len() > state.idle
+        };
+        !is_wanted
+            && connection
+                .stream()
+                .socket()
+                .wait(Interest::Read, LINGER)
+                .unwrap_or(true)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a connection goes when its worker is done with it.
+enum HandOver {
+    Park(Interest),
+    Queue(Box<RequestHead>),
+    Discard,
+    Close,
+    Abort,
+}
+
+impl HandOver {
+    fn hand_over(self, workers: &Arc<Workers>, mut connection: Box<Connection>) {
+        match self {
+            HandOver::Park(interest) => workers.poller.park(connection, interest),
+            HandOver::Queue(head) => {
+                let mut state = workers.lock();
+                state.waiting.push_back(Waiting {
+                    connection,
+                    head,
+                    since: Instant::now(),
+                });
+                workers.call_one(state);
+            }
+            HandOver::Discard => {
+                connection.part();
+                workers.poller.park(connection, Interest::Read);
+            }
+            HandOver::Close => connection.close(),
+            HandOver::Abort => connection.abort(),
+        }
+    }
+}
+
+/// One of the requests that may be in flight.
+struct Turn<'a>(&'a Workers);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.requests -= 1;
+        if !state.waiting.is_empty() && state.idle > 0 {
+            drop(state);
+            self.0.ready.notify_one();
+        }
+    }
+}
