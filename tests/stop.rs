@@ -1,0 +1,98 @@
+//! The end, when somebody is in the middle of something: it comes in time, and nothing looks whole that is not.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+mod support;
+
+use rustix::process::Signal;
+use std::path::Path;
+use support::{AUTH, Backend, Dir, End, Gate};
+
+#[test]
+fn an_answer_until_close_that_the_drain_time_cuts_never_looks_whole() {
+    let backend = Backend::script(|mut peer| {
+        let framing = match peer.index {
+            0 => "X-Until: close\r\n\r\nhello",
+            _ => "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        };
+        peer.request()?;
+        peer.say(format!("HTTP/1.1 200 OK\r\n{framing}"))?;
+        peer.until_closed().map(drop)
+    });
+    let gate = Gate::start(&["--backend", backend.url(), "--drain-timeout", "1"]);
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = gate.http();
+        client.send(format!("GET / HTTP/1.0\r\nHost: x\r\n{AUTH}\r\n\r\n"));
+        assert_eq!(client.answer_head().status(), 200);
+        assert_eq!(client.exactly(5), b"hello");
+        clients.push(client);
+    }
+    assert_eq!(gate.terminate().code(), Some(0));
+    for mut client in clients {
+        let (rest, end) = client.rest();
+        assert!(
+            rest.is_empty() && matches!(end, End::Cut(_)),
+            "{end:?} after {:?}",
+            support::readable(&rest)
+        );
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM]] {
+        let backend = Backend::script(|mut peer| {
+            peer.request()?;
+            peer.until_closed().map(drop)
+        });
+        let gate = Gate::start(&["--backend", backend.url()]);
+        let mut client = gate.http();
+        client.request("GET /", &[AUTH]);
+        backend.wait_for_request(0);
+        gate.signal(signals[0]);
+        gate.messages.wait_for_text("stopping: no new connections");
+        // The default of 30 s to drain is longer than `wait` waits.
+        gate.signal(signals[1]);
+        let outcome = gate.wait();
+        assert_eq!(outcome.code(), Some(1), "{outcome:#?}");
+        assert!(outcome.text().contains("at once"), "{outcome:#?}");
+    }
+}
+
+#[test]
+fn a_refused_client_that_is_silent_does_not_use_up_the_drain_time() {
+    // Such a client is given five seconds, but not at the end.
+    let gate = Gate::start(&["--backend", "http://127.0.0.1:5000", "--drain-timeout", "4"]);
+    let mut clients = [gate.http(), gate.https()];
+    for client in &mut clients {
+        client.request_with("POST /v2/a", &["Content-Length: 9999999"], b"x");
+        assert_eq!(client.answer().status(), 401);
+    }
+    let outcome = gate.terminate();
+    assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
+    assert!(!outcome.text().contains("were cut"), "{outcome:#?}");
+}
+
+#[test]
+fn unix_sockets_are_gone_after_the_end() {
+    let dir = Dir::new();
+    let (listener, admin) = (dir.path("gate.sock"), dir.path("admin.sock"));
+    let gate = Gate::start_in(
+        dir,
+        &[
+            "--listen",
+            &format!("unix:{listener}"),
+            "--admin",
+            &format!("unix:{admin}"),
+            "--backend",
+            "http://127.0.0.1:5000",
+        ],
+    );
+    let sockets = [Path::new(&listener), Path::new(&admin)];
+    assert!(sockets.iter().all(|socket| socket.exists()));
+    // Its directory goes with the gate, so who is still there is asked while that stands.
+    gate.signal(Signal::TERM);
+    assert!(gate.messages.wait_for_end(support::PATIENCE));
+    let left: Vec<_> = sockets.iter().filter(|socket| socket.exists()).collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+    assert_eq!(gate.wait().code(), Some(0));
+}
