@@ -3,7 +3,7 @@
 //! A fault is for the person who wrote the configuration: it names the place, quotes the value and says what to do. The
 //! value may hold a password that somebody put into a URL, so that it is redacted before it is kept at all.
 
-use std::{fmt, io};
+use std::fmt;
 
 /// The longest part of a value that a fault repeats, in characters: enough for any path.
 const LONGEST_QUOTE: usize = 300;
@@ -151,17 +151,6 @@ impl fmt::Display for Fault {
     }
 }
 
-/// An I/O error in the words of the house: `permission denied`, without the number that the standard library adds.
-pub fn io_reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    match letters.next() {
-        Some(first) => first.to_lowercase().chain(letters).collect(),
-        None => "unknown error".to_owned(),
-    }
-}
-
 /// What may be shown of a value: without the user information and the query of a URL, and not without end.
 pub(crate) fn redact(text: &str) -> String {
     let (scheme, rest) = match text.find("://") {
@@ -301,17 +290,5 @@ mod tests {
     #[test]
     fn a_long_value_is_cut() {
         assert_eq!(redact(&"ü".repeat(5000)).chars().count(), LONGEST_QUOTE + 1);
-    }
-
-    #[test]
-    fn io_errors_come_in_the_words_of_the_house() {
-        assert_eq!(
-            io_reason(&io::Error::from_raw_os_error(13)),
-            "permission denied"
-        );
-        assert_eq!(
-            io_reason(&io::Error::from_raw_os_error(2)),
-            "no such file or directory"
-        );
     }
 }

@@ -5,7 +5,7 @@
 //! and CRLF are fine, anything else that is odd is a fault and never a guess.
 
 use super::{
-    fault::{Fault, Origin, Place, io_reason, redact},
+    fault::{Fault, Origin, Place, redact},
     source::Given,
     table::{Id, Kind, by_name, nearest, settings_table},
 };
@@ -31,7 +31,7 @@ pub(crate) fn read(path: &str) -> Result<Vec<u8>, String> {
         File::open(path)?.take(LARGEST + 1).read_to_end(bytes)
     };
     match read(&mut bytes) {
-        Err(error) => Err(io_reason(&error)),
+        Err(error) => Err(crate::log::reason(&error)),
         Ok(_) if bytes.len() as u64 > LARGEST => {
             Err("over 1 MiB, which is no configuration file".to_owned())
         }

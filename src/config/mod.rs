@@ -18,7 +18,7 @@ mod values;
 
 pub use address::{Cidr, is_private};
 pub use endpoint::{Admin, AuthBackend, Backend, Listen};
-pub use fault::{Fault, Origin, Place, Placed, io_reason};
+pub use fault::{Fault, Origin, Place, Placed};
 pub use host::{Host, HostPort};
 pub use settings::{BackendAuthorization, Pair, Purpose, Settings, Timeouts};
 pub use source::Flags;

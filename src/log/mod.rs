@@ -10,8 +10,10 @@ mod clock;
 mod escape;
 mod query;
 mod queue;
+mod reason;
 
 pub use access::{Access, Peer};
+pub use reason::reason;
 
 use self::queue::{Queue, Target};
 use ::log::{LevelFilter, Metadata, Record};

@@ -165,7 +165,7 @@ fn bind_reason(error: &io::Error) -> String {
         io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
         _ => "",
     };
-    format!("{}{remedy}", crate::config::io_reason(error))
+    format!("{}{remedy}", log::reason(error))
 }
 
 fn run(

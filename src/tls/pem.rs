@@ -4,11 +4,13 @@
 //! certificate says. The files are the administrator's: not hostile, but often the wrong one.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::log::reason;
 
 /// A chain with its key is some ten kilobytes, the bundle of all public roots a quarter of a megabyte.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -41,17 +43,6 @@ pub fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
             "{} private keys in it, and no telling which one is meant: leave one",
             others + 1
         )),
-    }
-}
-
-/// Why the system refused, in lower case and without the error number.
-pub fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    match letters.next() {
-        Some(first) => first.to_lowercase().chain(letters).collect(),
-        None => "unknown error".to_owned(),
     }
 }
 
@@ -133,21 +124,4 @@ fn is_encrypted(text: &[u8]) -> bool {
         line.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
             || line.starts_with(b"Proc-Type: 4,ENCRYPTED")
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reasons_are_lower_case_and_without_numbers() {
-        assert_eq!(
-            reason(&io::Error::from_raw_os_error(13)),
-            "permission denied"
-        );
-        assert_eq!(
-            reason(&io::Error::from_raw_os_error(2)),
-            "no such file or directory"
-        );
-    }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::pem::reason;
+use crate::log::reason;
 
 /// A private key is for its owner alone.
 pub const KEY_MODE: u32 = 0o600;

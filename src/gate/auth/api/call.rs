@@ -221,12 +221,7 @@ fn reason(error: &Error) -> String {
             format!("tls: {error}")
         }
         error if is_hang_up(error) => "it closed the connection without an answer".to_owned(),
-        Error::Io(error) => {
-            // Without the number that the standard library adds.
-            let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default();
-            text.to_lowercase()
-        }
+        Error::Io(error) => crate::log::reason(error),
         other => other.to_string(),
     }
 }
