@@ -118,6 +118,14 @@ impl Gatekeeper {
         }
     }
 
+    /// How many requests can be waiting in [`admit`](Self::admit) at once.
+    pub fn most_waiting(&self) -> usize {
+        match &self.authority {
+            Authority::Htpasswd(htpasswd) => htpasswd.most_waiting(),
+            Authority::Api(api) => api.most_waiting(),
+        }
+    }
+
     /// Decides on one request. May wait for a password check or for the API.
     pub fn admit(&self, head: &RequestHead, visit: &Visit<'_>) -> Result<Grant, Denial> {
         match &self.authority {
@@ -148,6 +156,7 @@ impl Gatekeeper {
             }
             Verdict::Wrong => self.unauthorized(),
             Verdict::Busy => Refusal::Unsure { retry_after: 1 },
+            Verdict::Throttled { retry_after } => Refusal::TooManyRequests { retry_after },
         };
         Err(Denial {
             claimed: claimed(&credentials),

@@ -1,4 +1,4 @@
-//! The check of credentials against a password file: remembered, done once, bounded, and then hashed.
+//! The check of credentials against a password file: remembered, throttled, done once, bounded, and then hashed.
 //!
 //! Owns the order of these steps and the file that is valid now. Must not know how the file got here or what follows
 //! from a verdict. User and password are hostile.
@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use super::checks::Checks;
+use super::checks::{Checks, Lane};
 use super::credentials::Credentials;
 use super::flight::Flight;
 use super::memory::{Aging, Digest, Seal};
 use super::network::Network;
+use super::throttle::Throttle;
 use super::users::Users;
+use super::waiting::Waiting;
 
 /// A right password is believed for this long after it was hashed.
 const RIGHT_LIFETIME: Duration = Duration::from_secs(60 * 60);
@@ -21,6 +23,12 @@ const RIGHT_CAPACITY: usize = 65_536;
 /// A client that replays a stale password does so for a while.
 const WRONG_LIFETIME: Duration = Duration::from_secs(60);
 const WRONG_CAPACITY: usize = 10_000;
+/// Checks that wait for their turn: with one core, what bcrypt of cost 10 does in three seconds. Whoever would wait longer
+/// is better told to come again.
+const MOST_QUEUED: usize = 64;
+/// Requests that wait for a check that another does for them, such as the ten connections of one push. Each holds a thread,
+/// and none of those that requests in flight have.
+const MOST_JOINED: usize = 128;
 
 /// Somebody who is known to be who they say.
 #[derive(Clone, Debug)]
@@ -48,8 +56,13 @@ pub enum Verdict {
     Known(Principal),
     /// No such user, or not the password: which of them is not told.
     Wrong,
-    /// Not checked, because too many from the same network wait already: 503 with `Retry-After: 1`.
+    /// Not checked, because too many wait already, in all or from the same network: 503 with `Retry-After: 1`.
     Busy,
+    /// Not checked, because too many wrong ones came from the same network: 429.
+    Throttled {
+        /// Seconds until it is listened to again; at least 1.
+        retry_after: u32,
+    },
 }
 
 /// The users of a password file, and what is known of those who ask.
@@ -58,6 +71,7 @@ pub struct Htpasswd {
     seal: Seal,
     desk: Mutex<Desk>,
     checks: Checks,
+    joined: Waiting,
 }
 
 /// The users as they are since the last change of the file.
@@ -71,6 +85,7 @@ struct Desk {
     right: Aging<(Arc<[u8]>, Network), Digest>,
     /// With the generation of the file that they were wrong in, so that a new user gets in at once.
     wrong: Aging<Digest, u64>,
+    throttle: Throttle,
     flights: HashMap<Digest, Arc<Flight<Landing>>>,
 }
 
@@ -89,6 +104,8 @@ enum Landing {
 enum Reception<'a> {
     Right(Principal),
     Wrong,
+    /// Nobody is listened to from there for this long.
+    Throttled(Duration),
     /// Somebody checks the same already.
     Join(Arc<Flight<Landing>>),
     Lead(Leader<'a>),
@@ -99,13 +116,14 @@ struct Leader<'a> {
     htpasswd: &'a Htpasswd,
     flight: Arc<Flight<Landing>>,
     digest: Digest,
+    lane: Lane,
 }
 
 impl Htpasswd {
     /// # Panics
     /// If the system has no random numbers.
     pub fn new(users: Users) -> Htpasswd {
-        Htpasswd::with_checks(users, Checks::for_this_machine())
+        Htpasswd::with_checks(users, Checks::for_this_machine(MOST_QUEUED))
     }
 
     fn with_checks(users: Users, checks: Checks) -> Htpasswd {
@@ -118,10 +136,17 @@ impl Htpasswd {
             desk: Mutex::new(Desk {
                 right: Aging::new(RIGHT_CAPACITY, RIGHT_LIFETIME),
                 wrong: Aging::new(WRONG_CAPACITY, WRONG_LIFETIME),
+                throttle: Throttle::new(),
                 flights: HashMap::new(),
             }),
             checks,
+            joined: Waiting::new(MOST_JOINED),
         }
+    }
+
+    /// How many callers of [`verify`](Self::verify) can be waiting at once.
+    pub fn most_waiting(&self) -> usize {
+        self.checks.most() + MOST_JOINED
     }
 
     /// Takes a new file. Checks that are on the way end with the old one.
@@ -140,11 +165,10 @@ impl Htpasswd {
         loop {
             let roll = self.roll();
             let (known, digest) = self.recognise(&roll, credentials);
-            // The throttle's place: while `network` is throttled only `Reception::Right` may answer here, and nobody
-            // joins or leads; whoever is told `Wrong`, remembered or not, is counted by `digest`.
-            let flight = match self.receive(known, digest, network, roll.generation) {
+            let flight = match self.receive(known, digest, credentials, network, roll.generation) {
                 Reception::Right(principal) => return Verdict::Known(principal),
-                Reception::Wrong => return Verdict::Wrong,
+                Reception::Wrong => return self.wrong(credentials, digest, network),
+                Reception::Throttled(left) => return throttled(left),
                 Reception::Lead(leader) => {
                     let snapshot = Arc::clone(&roll);
                     drop(roll);
@@ -152,8 +176,11 @@ impl Htpasswd {
                 }
                 Reception::Join(flight) => flight,
             };
-            let known = known.map(Arc::clone);
+            let known = known.cloned();
             drop(roll);
+            let Some(_place) = self.joined.place(network) else {
+                return Verdict::Busy;
+            };
             match (flight.wait(), known) {
                 (Landing::Right, Some(user)) => {
                     if flight.network != network {
@@ -165,12 +192,35 @@ impl Htpasswd {
                     }
                     return Verdict::Known(Principal::new(user));
                 }
-                (Landing::Right, None) | (Landing::Wrong, _) => return Verdict::Wrong,
+                (Landing::Right, None) | (Landing::Wrong, _) => {
+                    return self.wrong(credentials, digest, network);
+                }
                 (Landing::Busy, _) if flight.network == network => return Verdict::Busy,
                 // There was no room for others, which is no reason to turn this one away; or nobody flies any more.
                 (Landing::Busy | Landing::Lost, _) => {}
             }
         }
+    }
+
+    /// Counts a wrong one.
+    fn wrong(&self, credentials: &Credentials, digest: Digest, network: Network) -> Verdict {
+        let user = self.user_digest(credentials);
+        let counted = self
+            .desk()
+            .throttle
+            .count(network, user, digest, Instant::now());
+        if let Some(penalty) = counted {
+            ::log::warn!(
+                "{network}: too many wrong passwords; for {} s none from there is looked at, and who is logged in stays so",
+                penalty.as_secs()
+            );
+        }
+        Verdict::Wrong
+    }
+
+    /// What stands for a user's name, which may be long and is hostile.
+    fn user_digest(&self, credentials: &Credentials) -> Digest {
+        self.seal.digest([credentials.user()])
     }
 
     /// The user's name in the file, if there is such a user, and what stands for these credentials.
@@ -191,6 +241,7 @@ impl Htpasswd {
         &self,
         known: Option<&Arc<[u8]>>,
         digest: Digest,
+        credentials: &Credentials,
         network: Network,
         generation: u64,
     ) -> Reception<'_> {
@@ -206,18 +257,24 @@ impl Htpasswd {
                 return Reception::Right(Principal::new(key.0));
             }
         }
+        if let Some(left) = desk.throttle.closed(network, now) {
+            return Reception::Throttled(left);
+        }
         if desk.wrong.recall(&digest, now) == Some(&generation) {
             return Reception::Wrong;
         }
         if let Some(flight) = desk.flights.get(&digest) {
             return Reception::Join(Arc::clone(flight));
         }
+        let user = self.user_digest(credentials);
+        let lane = desk.throttle.lane(network, &user, now);
         let flight = Arc::new(Flight::new(network));
         desk.flights.insert(digest, Arc::clone(&flight));
         Reception::Lead(Leader {
             htpasswd: self,
             flight,
             digest,
+            lane,
         })
     }
 
@@ -232,10 +289,19 @@ impl Htpasswd {
 
 impl Leader<'_> {
     fn check(self, roll: &Roll, credentials: &Credentials, network: Network) -> Verdict {
-        let Some(slot) = self.htpasswd.checks.begin(network, None) else {
+        let Some(slot) = self.htpasswd.checks.begin(network, self.lane, None) else {
             self.flight.land(Landing::Busy);
             return Verdict::Busy;
         };
+        // Those before it may have been one too many.
+        let closed = self
+            .htpasswd
+            .desk()
+            .throttle
+            .closed(network, Instant::now());
+        if let Some(left) = closed {
+            return throttled(left);
+        }
         let is_right = roll.users.check(credentials.user(), credentials.password());
         drop(slot);
         let name = roll.users.find(credentials.user()).map(|(name, _)| name);
@@ -254,7 +320,7 @@ impl Leader<'_> {
                     .remember(self.digest, roll.generation, Instant::now());
                 drop(desk);
                 self.flight.land(Landing::Wrong);
-                Verdict::Wrong
+                self.htpasswd.wrong(credentials, self.digest, network)
             }
         }
     }
@@ -264,6 +330,14 @@ impl Drop for Leader<'_> {
     fn drop(&mut self) {
         self.htpasswd.desk().flights.remove(&self.digest);
         self.flight.land(Landing::Lost);
+    }
+}
+
+fn throttled(left: Duration) -> Verdict {
+    // Whoever comes back in the same second is too early.
+    let seconds = left.as_secs().saturating_add(1);
+    Verdict::Throttled {
+        retry_after: u32::try_from(seconds).unwrap_or(u32::MAX),
     }
 }
 

@@ -18,7 +18,7 @@ fn users(text: &str) -> Users {
 }
 
 fn htpasswd() -> Htpasswd {
-    Htpasswd::with_checks(users(FILE), Checks::new(1))
+    Htpasswd::with_checks(users(FILE), Checks::new(1, 64))
 }
 
 fn network(last: u8) -> Network {
@@ -39,6 +39,10 @@ fn ask(htpasswd: &Htpasswd, user: &str, password: &str, from: u8) -> (&'static s
         }
         Verdict::Wrong => "wrong",
         Verdict::Busy => "busy",
+        Verdict::Throttled { retry_after } => {
+            assert!((1..=61).contains(&retry_after));
+            "throttled"
+        }
     };
     (word, count::take().len())
 }
@@ -140,7 +144,7 @@ fn meet(
     askers: u8,
     network_of: fn(u8) -> u8,
 ) -> Vec<(&'static str, usize)> {
-    let slot = gate.checks.begin(network(99), None).unwrap();
+    let slot = gate.checks.begin(network(99), Lane::First, None).unwrap();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..askers)
             .map(|n| scope.spawn(move || ask(gate, "alice", password, network_of(n))))
@@ -188,7 +192,7 @@ fn the_same_credentials_asked_at_once_are_hashed_once() {
 #[test]
 fn a_third_check_of_a_network_is_turned_away_and_not_remembered() {
     let gate = htpasswd();
-    let slot = gate.checks.begin(network(99), None).unwrap();
+    let slot = gate.checks.begin(network(99), Lane::First, None).unwrap();
     thread::scope(|scope| {
         for guess in ["one", "two"] {
             let gate = &gate;
@@ -215,7 +219,8 @@ fn those_who_wait_for_a_leader_who_is_lost_go_on_by_themselves() {
     thread::scope(|scope| {
         let roll = gate.roll();
         let (known, digest) = gate.recognise(&roll, &credentials);
-        let Reception::Lead(leader) = gate.receive(known, digest, network(1), roll.generation)
+        let Reception::Lead(leader) =
+            gate.receive(known, digest, &credentials, network(1), roll.generation)
         else {
             panic!("nobody else is there");
         };
@@ -247,7 +252,8 @@ fn those_who_wait_for_a_leader_of_another_network_are_not_turned_away_with_it() 
     thread::scope(|scope| {
         let roll = gate.roll();
         let (known, digest) = gate.recognise(&roll, &credentials);
-        let Reception::Lead(leader) = gate.receive(known, digest, network(1), roll.generation)
+        let Reception::Lead(leader) =
+            gate.receive(known, digest, &credentials, network(1), roll.generation)
         else {
             panic!("nobody else is there");
         };
@@ -351,4 +357,57 @@ fn how_long_failed_checks_take() {
         ));
     }
     println!("a remembered one: {:?}", start.elapsed() / 100_000);
+}
+
+#[test]
+fn whoever_guesses_is_not_listened_to_and_whoever_is_in_stays_in() {
+    let gate = htpasswd();
+    assert_eq!(ask(&gate, "alice", "correct horse", 1), ("known", 1));
+    for n in 0..10 {
+        assert_eq!(ask(&gate, "bob", &n.to_string(), 1).0, "wrong");
+    }
+    // Neither a guess, nor one that is known to be wrong, nor a right one that was never seen from there is looked at.
+    for (user, password) in [("bob", "10"), ("bob", "0"), ("bob", "correct horse")] {
+        assert_eq!(ask(&gate, user, password, 1), ("throttled", 0));
+    }
+    assert_eq!(ask(&gate, "alice", "correct horse", 1), ("known", 0));
+    assert_eq!(ask(&gate, "bob", "correct horse", 2), ("known", 1));
+}
+
+#[test]
+fn what_is_remembered_as_wrong_counts_for_whoever_else_tries_it() {
+    let gate = htpasswd();
+    for n in 0..9 {
+        for from in [1, 2] {
+            assert_eq!(ask(&gate, "alice", &n.to_string(), from).0, "wrong");
+            assert_eq!(ask(&gate, "alice", &n.to_string(), from), ("wrong", 0));
+        }
+    }
+    assert_eq!(ask(&gate, "alice", "last", 1).0, "wrong");
+    assert_eq!(ask(&gate, "alice", "last", 1).0, "throttled");
+    assert_eq!(ask(&gate, "alice", "last", 2), ("wrong", 0));
+    assert_eq!(ask(&gate, "alice", "last", 2), ("throttled", 0));
+}
+
+#[test]
+fn a_check_that_waited_while_its_network_was_closed_is_not_done() {
+    let gate = htpasswd();
+    let slot = gate.checks.begin(network(99), Lane::First, None).unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| ask(&gate, "alice", "late guess", 1));
+        while gate.checks.waiting() == 0 {
+            thread::yield_now();
+        }
+        for n in 0_u8..10 {
+            let digest = gate.seal.digest([[n].as_slice()]);
+            let user = gate.seal.digest([b"alice".as_slice()]);
+            let _ = gate
+                .desk()
+                .throttle
+                .count(network(1), user, digest, Instant::now());
+        }
+        drop(slot);
+        assert_eq!(waiting.join().unwrap(), ("throttled", 0));
+    });
+    assert!(gate.desk().flights.is_empty());
 }

@@ -15,8 +15,10 @@ mod htpasswd;
 mod memory;
 mod network;
 mod shape;
+mod throttle;
 mod toil;
 mod users;
+mod waiting;
 
 pub use credentials::{AuthorizationFault, Credentials, Presented, basic_of, read_authorization};
 pub use htpasswd::{Htpasswd, Principal, Verdict};

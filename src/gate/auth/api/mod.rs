@@ -12,7 +12,6 @@ mod company;
 mod probe;
 mod question;
 mod reuse;
-mod waiting;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,11 +19,12 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 
-use super::checks::Checks;
+use super::checks::{Checks, Lane};
 use super::flight::Flight;
 use super::htpasswd::Principal;
 use super::memory::Digest;
 use super::network::Network;
+use super::waiting::Waiting;
 use answer::{Answer, RETRY_AFTER};
 use breaker::{Breaker, Change};
 use cache::Cache;
@@ -35,7 +35,6 @@ pub use probe::{LATER, OPEN, Probed, could_not_ask, odd};
 pub use question::Question;
 use question::Scope;
 use reuse::Reuse;
-use waiting::Waiting;
 
 /// Calls at once, at most: as many connections as a small service bears. Fewer than half of the workers, so that a slow
 /// API never takes them all.
@@ -124,11 +123,16 @@ impl Api {
             timeout,
             cache: Cache::new(),
             breaker: Breaker::new(),
-            calls: Checks::new((settings.workers / 2).min(MOST_CALLS)),
+            calls: Checks::new((settings.workers / 2).min(MOST_CALLS), usize::MAX),
             waiting: Waiting::new(settings.workers.saturating_mul(3) / 4),
             flights: Mutex::default(),
             habit: Habit::default(),
         })
+    }
+
+    /// How many callers of [`ask`](Self::ask) can be waiting at once.
+    pub fn most_waiting(&self) -> usize {
+        self.waiting.most()
     }
 
     /// Rules on one request that came from `network`. Returns at once if the answer is remembered, and otherwise after a
@@ -247,7 +251,7 @@ struct Leader<'a> {
 impl Leader<'_> {
     fn ask(mut self, question: &Question<'_>, network: Network, deadline: Instant) -> Ruling {
         let api = self.api;
-        let Some(slot) = api.calls.begin(network, Some(deadline)) else {
+        let Some(slot) = api.calls.begin(network, Lane::First, Some(deadline)) else {
             self.land(Landing::Busy);
             return busy();
         };

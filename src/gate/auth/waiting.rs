@@ -1,4 +1,4 @@
-//! Room for those who wait for the API.
+//! Room for those who wait for an answer that somebody else works out: the API, or another request of the same client.
 //!
 //! Owns the bound. Not all workers may wait at once, since those whose answer is remembered need some too; and no network
 //! may fill what there is, or whoever floods the gate from one would keep everybody else out.
@@ -33,6 +33,11 @@ impl Waiting {
             counts: Mutex::default(),
             most: most.max(2),
         }
+    }
+
+    /// How many there are in all.
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     /// A place, unless all are taken, or half of them by this network.
