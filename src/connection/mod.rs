@@ -39,8 +39,10 @@ const CLIENT_GONE: u16 = 499;
 pub enum Step {
     /// To be called again when its socket can do this.
     Park(Interest),
-    /// A worker's time for this request, which has arrived whole.
-    Serve(Box<RequestHead>),
+    /// To be asked whether this request, which has arrived whole, may pass.
+    Decide(Box<RequestHead>),
+    /// A worker's time for this request, which may pass.
+    Serve(Box<Admitted>),
     /// To be called again: the next request may be there already.
     Again,
     /// To have what still comes read and thrown away.
@@ -49,6 +51,13 @@ pub enum Step {
     Close,
     /// Its end, so that nobody takes what was sent for whole.
     Abort,
+}
+
+/// A request that may pass.
+pub struct Admitted {
+    head: RequestHead,
+    grant: Grant,
+    record: Record,
 }
 
 /// One client's connection.
@@ -171,9 +180,9 @@ impl Connection {
         }
     }
 
-    /// Serves one request, waiting on either side as long as they move.
-    pub fn serve(&mut self, head: &RequestHead, service: &Service) -> Step {
-        let mut record = self.record(head, service);
+    /// Asks whether a request may pass, for which it may wait, though never for the client. A no is said.
+    pub fn decide(&mut self, head: RequestHead, service: &Service) -> Step {
+        let mut record = self.record(&head, service);
         let visit = Visit {
             client: record.origin.client,
             forwarded_for: &record.origin.forwarded_for,
@@ -181,12 +190,16 @@ impl Connection {
             host: &record.origin.host,
             request_id: &record.request_id,
         };
-        match service.gatekeeper.admit(head, &visit) {
+        match service.gatekeeper.admit(&head, &visit) {
             Ok(grant) => {
                 self.known |= grant.had_credentials();
                 match &service.duty {
-                    Duty::Forward(to) => self.forward(head, &grant, to, record, service),
-                    Duty::Confirm => self.confirm(head, &grant, record, service),
+                    Duty::Forward(_) => Step::Serve(Box::new(Admitted {
+                        head,
+                        grant,
+                        record,
+                    })),
+                    Duty::Confirm => self.confirm(&head, &grant, record, service),
                 }
             }
             Err(denial) => {
@@ -197,16 +210,36 @@ impl Connection {
                     record.note = Some(refusal.message().to_owned());
                     refusal = service.gatekeeper.unauthorized();
                 }
-                self.refuse(refusal, Some(head), Unread::whole(head), record, service)
+                self.refuse(refusal, Some(&head), Unread::whole(&head), record, service)
             }
         }
     }
 
-    /// Answers a request for which no worker was free in time.
-    pub fn turn_away(&mut self, head: &RequestHead, service: &Service) -> Step {
-        let record = self.record(head, service);
+    /// Serves one request, waiting on either side as long as they move.
+    pub fn serve(&mut self, admitted: Admitted, service: &Service) -> Step {
+        match &service.duty {
+            Duty::Forward(to) => self.forward(admitted, to, service),
+            Duty::Confirm => {
+                let Admitted {
+                    head,
+                    grant,
+                    record,
+                } = admitted;
+                self.confirm(&head, &grant, record, service)
+            }
+        }
+    }
+
+    /// Answers a request that may pass and for which no worker was free in time.
+    pub fn turn_away(&mut self, admitted: Admitted, service: &Service) -> Step {
+        let Admitted {
+            head,
+            grant,
+            mut record,
+        } = admitted;
+        record.name(&grant);
         let refusal = Refusal::Overloaded { retry_after: 1 };
-        self.refuse(refusal, Some(head), Unread::whole(head), record, service)
+        self.refuse(refusal, Some(&head), Unread::whole(&head), record, service)
     }
 
     /// Ends it in good order without waiting for the client.
@@ -260,7 +293,7 @@ impl Connection {
                     self.input.consume(length);
                     self.phase = Phase::Idle;
                     self.asked = Instant::now();
-                    return Some(Step::Serve(Box::new(head)));
+                    return Some(Step::Decide(Box::new(head)));
                 }
                 Ok(None) => self.phase = Phase::Head { parsed: here.len() },
                 Err(refusal) => {
@@ -301,14 +334,12 @@ impl Connection {
         Record::begin(service, head, self.peer, self.by_tls, self.asked)
     }
 
-    fn forward(
-        &mut self,
-        head: &RequestHead,
-        grant: &Grant,
-        to: &Forwarding,
-        record: Record,
-        service: &Service,
-    ) -> Step {
+    fn forward(&mut self, admitted: Admitted, to: &Forwarding, service: &Service) -> Step {
+        let Admitted {
+            head,
+            grant,
+            record,
+        } = admitted;
         let authorization = match to.authorization {
             BackendAuthorization::Drop => None,
             BackendAuthorization::User => grant.basic_without_password(),
@@ -316,7 +347,7 @@ impl Connection {
         };
         let client = record.origin.client.to_string();
         let request = Request {
-            head,
+            head: &head,
             forwarded: ForwardedBy {
                 for_: &record.origin.forwarded_for,
                 proto: record.origin.proto,
@@ -329,9 +360,9 @@ impl Connection {
             by_tls: self.by_tls,
             may_keep: !service.draining.load(Ordering::Relaxed),
         };
-        let outcome = to.relay.forward(grant, &request, &mut self.input);
+        let outcome = to.relay.forward(&grant, &request, &mut self.input);
         self.input.stream_mut().patience = Patience::None;
-        self.settle(head, grant, outcome, record, service)
+        self.settle(&head, &grant, outcome, record, service)
     }
 
     fn settle(

@@ -1,8 +1,10 @@
 //! The bounded pool of blocking threads.
 //!
-//! Owns who works on what: short steps of connections (a piece of a handshake or of a head) and
-//! requests, which may wait for either side. Requests in flight are bounded; steps have threads
-//! of their own beyond that bound, so that a full house can still say that it is full.
+//! Owns who works on what: short steps of connections (a piece of a handshake or of a head, the
+//! decision whether a request may pass) and requests, which may wait for either side. Requests in
+//! flight are bounded, and only what may pass ever has or awaits a place among them: whoever is
+//! not let in takes none from those who are. Steps have threads of their own beyond that bound, so
+//! that a full house can still say no, or that it is full.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,8 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::poller::Poller;
-use crate::connection::{Connection, Service, Step};
-use crate::http::RequestHead;
+use crate::connection::{Admitted, Connection, Service, Step};
 use crate::stream::Interest;
 
 /// Threads beyond the bound on requests, which serve steps while all others carry requests.
@@ -34,6 +35,7 @@ pub struct Workers {
     service: Arc<Service>,
     poller: Arc<Poller>,
     most_requests: usize,
+    most_threads: usize,
 }
 
 #[derive(Default)]
@@ -47,14 +49,14 @@ struct State {
 
 struct Waiting {
     connection: Box<Connection>,
-    head: Box<RequestHead>,
+    admitted: Box<Admitted>,
     since: Instant,
 }
 
 enum Job {
     Step(Box<Connection>),
-    Request(Box<Connection>, Box<RequestHead>),
-    Overdue(Box<Connection>, Box<RequestHead>),
+    Request(Box<Connection>, Box<Admitted>),
+    Overdue(Box<Connection>, Box<Admitted>),
 }
 
 impl Workers {
@@ -63,9 +65,11 @@ impl Workers {
         Arc::new(Workers {
             state: Mutex::default(),
             ready: Condvar::new(),
-            service,
             poller,
             most_requests,
+            // Whoever waits for a decision holds a thread, and none that a request could have had.
+            most_threads: most_requests + SPARE + service.gatekeeper.most_waiting(),
+            service,
         })
     }
 
@@ -83,7 +87,7 @@ impl Workers {
         if state.idle > 0 {
             self.ready.notify_one();
         }
-        if state.idle >= state.steps.len().max(1) || state.threads >= self.most_requests + SPARE {
+        if state.idle >= state.steps.len().max(1) || state.threads >= self.most_threads {
             return;
         }
         state.threads += 1;
@@ -120,21 +124,25 @@ impl Workers {
             });
             if overdue == Some(Duration::ZERO)
                 && let Some(Waiting {
-                    connection, head, ..
+                    connection,
+                    admitted,
+                    ..
                 }) = state.waiting.pop_front()
             {
-                return Some(Job::Overdue(connection, head));
+                return Some(Job::Overdue(connection, admitted));
             }
             if let Some(connection) = state.steps.pop_front() {
                 return Some(Job::Step(connection));
             }
             if state.requests < self.most_requests
                 && let Some(Waiting {
-                    connection, head, ..
+                    connection,
+                    admitted,
+                    ..
                 }) = state.waiting.pop_front()
             {
                 state.requests += 1;
-                return Some(Job::Request(connection, head));
+                return Some(Job::Request(connection, admitted));
             }
             state.idle += 1;
             let (woken, timeout) = self
@@ -157,12 +165,12 @@ impl Workers {
                 let step = connection.advance(&self.service);
                 (connection, step)
             }
-            Job::Request(mut connection, head) => {
-                let step = self.serve(&mut connection, &head);
+            Job::Request(mut connection, admitted) => {
+                let step = self.serve(&mut connection, *admitted);
                 (connection, step)
             }
-            Job::Overdue(mut connection, head) => {
-                let step = connection.turn_away(&head, &self.service);
+            Job::Overdue(mut connection, admitted) => {
+                let step = connection.turn_away(*admitted, &self.service);
                 (connection, step)
             }
         };
@@ -175,9 +183,10 @@ impl Workers {
         loop {
             step = match step {
                 Step::Again => connection.advance(&self.service),
-                Step::Serve(head) => match self.try_begin() {
-                    true => self.serve(connection, &head),
-                    false => return HandOver::Queue(head),
+                Step::Decide(head) => connection.decide(*head, &self.service),
+                Step::Serve(admitted) => match self.try_begin() {
+                    true => self.serve(connection, *admitted),
+                    false => return HandOver::Queue(admitted),
                 },
                 Step::Park(Interest::Read) if connection.is_idle() && self.linger(connection) => {
                     connection.advance(&self.service)
@@ -190,10 +199,10 @@ impl Workers {
         }
     }
 
-    fn serve(&self, connection: &mut Connection, head: &RequestHead) -> Step {
+    fn serve(&self, connection: &mut Connection, admitted: Admitted) -> Step {
         // Given back also when serving panics.
         let _turn = Turn(self);
-        connection.serve(head, &self.service)
+        connection.serve(admitted, &self.service)
     }
 
     fn try_begin(&self) -> bool {
@@ -225,7 +234,7 @@ impl Workers {
 /// Where a connection goes when its worker is done with it.
 enum HandOver {
     Park(Interest),
-    Queue(Box<RequestHead>),
+    Queue(Box<Admitted>),
     Discard,
     Close,
     Abort,
@@ -235,11 +244,11 @@ impl HandOver {
     fn hand_over(self, workers: &Arc<Workers>, mut connection: Box<Connection>) {
         match self {
             HandOver::Park(interest) => workers.poller.park(connection, interest),
-            HandOver::Queue(head) => {
+            HandOver::Queue(admitted) => {
                 let mut state = workers.lock();
                 state.waiting.push_back(Waiting {
                     connection,
-                    head,
+                    admitted,
                     since: Instant::now(),
                 });
                 workers.call_one(state);
