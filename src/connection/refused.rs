@@ -24,7 +24,7 @@ const MOST_LOOKS: u32 = 64;
 const DISCARD_FOR: Duration = Duration::from_secs(30);
 /// ...and be silent for this long, before its connection is closed under it.
 const DISCARD_SILENCE: Duration = Duration::from_secs(5);
-/// Reads of 64 KiB that one turn of discarding makes, so that one client does not hold up others.
+/// Reads that one turn of discarding makes, so that one client does not hold up others.
 const DISCARD_READS: usize = 16;
 /// What a client that is being discarded has left once the gate is to end.
 const DISCARD_AT_THE_END: Duration = Duration::from_secs(1);
@@ -141,14 +141,9 @@ impl Connection {
         let Phase::Discard { until } = self.phase else {
             return false;
         };
-        let mut scratch = [0; 64 * 1024];
+        let socket = self.input.stream().socket();
         for _ in 0..DISCARD_READS {
-            match self
-                .input
-                .stream()
-                .socket()
-                .receive(&mut scratch, &Patience::None)
-            {
+            match socket.discard() {
                 Ok(0) => return false,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

@@ -72,6 +72,11 @@ struct Parked {
     connections: HashMap<u64, Box<Connection>>,
     /// Those that are only being read to their end, the oldest first.
     discarding: BTreeSet<u64>,
+    /// Those that were never let in, the oldest first. In order, because a flood of them makes room for one another at
+    /// every accept.
+    strangers: BTreeSet<u64>,
+    /// Those that were let in and are between two requests, the longest idle first.
+    idle: BTreeSet<(Instant, u64)>,
 }
 
 impl Parked {
@@ -82,13 +87,25 @@ impl Parked {
             true if self.discarding.len() > MOST_DISCARDING => self.discarding.first().copied(),
             _ => None,
         };
+        if !connection.is_known() {
+            self.strangers.insert(id);
+        } else if connection.is_idle() {
+            self.idle.insert((connection.deadline(), id));
+        }
         self.connections.insert(id, connection);
         self.remove(surplus?)
     }
 
     fn remove(&mut self, id: u64) -> Option<Box<Connection>> {
-        self.discarding.remove(&id);
-        self.connections.remove(&id)
+        let connection = self.connections.remove(&id)?;
+        self.forget(&connection);
+        Some(connection)
+    }
+
+    fn forget(&mut self, connection: &Connection) {
+        self.discarding.remove(&connection.id);
+        self.strangers.remove(&connection.id);
+        self.idle.remove(&(connection.deadline(), connection.id));
     }
 
     /// Takes out all that `leaves` is true for.
@@ -96,10 +113,15 @@ impl Parked {
     fn split(&mut self, leaves: impl Fn(&Connection) -> bool) -> Vec<Box<Connection>> {
         let gone = self.connections.extract_if(|_, one| leaves(one));
         let gone: Vec<_> = gone.map(|(_, one)| one).collect();
-        for one in &gone {
-            self.discarding.remove(&one.id);
-        }
+        gone.iter().for_each(|one| self.forget(one));
         gone
+    }
+
+    /// The first that has to leave where there is no room: the oldest of those that were never let in, else the one that
+    /// has been idle longest.
+    fn first_to_leave(&self) -> Option<u64> {
+        let idle = self.idle.first().map(|(_, id)| *id);
+        self.strangers.first().copied().or(idle)
     }
 }
 
@@ -271,23 +293,15 @@ impl Poller {
         false
     }
 
-    /// Closes one parked connection: the oldest of those that were never let in, else the one that
-    /// has been idle longest.
+    /// Closes one parked connection, if there is one that has to leave for others.
     fn make_room(&self) -> bool {
         let mut parked = self.lock();
-        let all = || parked.connections.values();
-        let unknown = all().filter(|one| !one.is_known()).min_by_key(|one| one.id);
-        let idle = || {
-            all()
-                .filter(|one| one.is_idle())
-                .min_by_key(|one| one.deadline())
-        };
-        let Some(id) = unknown.or_else(idle).map(|one| one.id) else {
+        let Some(leaver) = parked.first_to_leave().and_then(|id| parked.remove(id)) else {
             return false;
         };
-        let leaver = parked.remove(id);
         drop(parked);
-        leaver.map(|connection| connection.close()).is_some()
+        leaver.close();
+        true
     }
 
     /// For the end: who awaits a request is closed, who is being discarded gets little time.

@@ -84,6 +84,14 @@ impl Socket {
         }
     }
 
+    /// Throws away up to 64 KiB of what has come, without waiting; how much it was, `0` at the end.
+    pub fn discard(&self) -> io::Result<usize> {
+        let mut scratch = [0; 64 * 1024];
+        // TCP then copies nothing (tcp(7)); other sockets do as ever.
+        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        Ok(rustix::net::recv(self, &mut scratch, flags).map(|(taken, _)| taken)?)
+    }
+
     /// Writes once, from several pieces.
     pub fn send(&self, pieces: &[IoSlice<'_>], patience: &Patience) -> io::Result<usize> {
         let flags = match patience {
