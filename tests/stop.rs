@@ -59,6 +59,34 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn until_everybody_knows_clients_may_come_and_each_is_told_with_its_answer() {
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url()]);
+    let mut idle = gate.http();
+    assert_eq!(idle.ask("GET /", &[AUTH]).status(), 200);
+    gate.signal(Signal::TERM);
+    gate.messages
+        .wait_for_text("stopping: no new connections after 5 s");
+    let mut late = gate.https();
+    for client in [&mut idle, &mut late] {
+        let answer = client.ask("GET /", &[AUTH]);
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.field("Connection"), Some("close"));
+        client.assert_closed();
+    }
+    let outcome = gate.wait();
+    assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
+}
+
+#[test]
+fn at_a_terminal_it_ends_at_once_where_nobody_is_there() {
+    let gate = Gate::start(&["--backend", "http://127.0.0.1:5000"]);
+    gate.signal(Signal::INT);
+    gate.messages.wait_for_text("stopping: no new connections,");
+    assert_eq!(gate.wait().code(), Some(0));
+}
+
+#[test]
 fn a_refused_client_that_is_silent_does_not_use_up_the_drain_time() {
     // Such a client is given five seconds, but not at the end.
     let gate = Gate::start(&["--backend", "http://127.0.0.1:5000", "--drain-timeout", "4"]);

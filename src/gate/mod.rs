@@ -8,7 +8,9 @@ pub mod auth;
 use std::net::IpAddr;
 
 use auth::api::{Api, Question, Ruling};
-use auth::{AuthorizationFault, Credentials, Htpasswd, Network, Presented, Principal, Verdict};
+use auth::{
+    AuthorizationFault, Credentials, Htpasswd, Network, Presented, Principal, Users, Verdict,
+};
 
 use crate::http::{Refusal, RequestHead, basic_challenge};
 
@@ -115,6 +117,14 @@ impl Gatekeeper {
         Gatekeeper {
             authority,
             challenge: basic_challenge(realm),
+        }
+    }
+
+    /// Takes other users in place of all present ones, where a password file decides.
+    pub fn replace_users(&self, users: Users) {
+        match &self.authority {
+            Authority::Htpasswd(htpasswd) => htpasswd.replace(users),
+            Authority::Api(_) => {}
         }
     }
 

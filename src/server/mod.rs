@@ -7,17 +7,18 @@ mod caretaker;
 mod listener;
 mod poller;
 mod prepare;
+mod reload;
 mod workers;
 
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::admin::Admin;
@@ -30,12 +31,18 @@ use asking::Discovery;
 use listener::Listener;
 use poller::{Limits, Poller};
 use prepare::{Prepared, Writing, prepare};
+use reload::{Asked, Files};
 use workers::Workers;
 
 /// Wrong configuration, as sysexits.h has it.
 pub const WRONG_CONFIGURATION: u8 = 78;
 /// Descriptors that are not for clients: standard streams, files, listeners, the log.
 const OTHER_DESCRIPTORS: usize = 64;
+/// How long new clients may come after the signal to end, and how long those that are idle have to come with another
+/// request: as long as whoever spreads clients over several gates may need to see that this one ends.
+const LAG: Duration = Duration::from_secs(5);
+/// How long those have that came last before the end.
+const NEWCOMERS: Duration = Duration::from_secs(1);
 
 /// What the process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +66,14 @@ pub fn auth(settings: Settings) -> ExitCode {
 fn start(settings: Settings, role: Role) -> ExitCode {
     log::start(settings.log);
     log_panics();
-    let signals = match Signals::new([SIGTERM, SIGINT]) {
+    let signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
         Ok(signals) => signals,
         Err(error) => {
             ::log::error!("signals cannot be caught: {error}");
             return ExitCode::FAILURE;
         }
     };
+    let before = reload::Before::of(&settings);
     let ready = prepare(&settings, Writing::Allowed)
         .and_then(|prepared| bind(&settings, &prepared).map(|bound| (prepared, bound)));
     let (prepared, bound) = match ready {
@@ -75,7 +83,7 @@ fn start(settings: Settings, role: Role) -> ExitCode {
             return report(&faults);
         }
     };
-    let done = run(&settings, role, prepared, bound, signals);
+    let done = run(&settings, role, before, prepared, bound, signals);
     if let Err(error) = &done {
         ::log::error!("{error}");
     }
@@ -171,6 +179,7 @@ fn bind_reason(error: &io::Error) -> String {
 fn run(
     settings: &Settings,
     role: Role,
+    before: reload::Before,
     prepared: Prepared,
     bound: Bound,
     mut signals: Signals,
@@ -210,6 +219,10 @@ fn run(
     };
     let poller = Poller::new(Arc::clone(&seats), limits)?;
     let workers = Workers::new(Arc::clone(&service), Arc::clone(&poller), settings.workers);
+    let certificates = prepared.certificates.as_ref();
+    let files = Files::new(settings, before, &service, certificates);
+    let (reload, asked) = channel();
+    reload::start(files, asked)?;
     caretaker::start(
         Arc::clone(&service),
         prepared.self_signed,
@@ -244,19 +257,37 @@ fn run(
         .spawn(move || watched.run(listeners, &workers, open))?;
 
     // Everything goes on in other threads; this one waits for the end.
-    let _ = signals.forever().next();
+    let signal = await_end(&mut signals, &reload);
+    let begun = Instant::now();
+    let until = begun + timeouts.drain;
+    // Whoever watches this gate needs a while to see that it ends and sends clients there until then. At a terminal nobody
+    // does.
+    let grace = LAG.min(timeouts.drain / 2);
+    let lag = match signal {
+        SIGINT => Duration::ZERO,
+        _ => grace,
+    };
     ::log::info!(
-        "stopping: no new connections, requests in flight get {} s",
+        "stopping: no new connections{}, requests in flight get {} s",
+        match lag.is_zero() {
+            true => String::new(),
+            false => format!(" after {} s", lag.as_secs_f32()),
+        },
         timeouts.drain.as_secs()
     );
     thread::Builder::new()
         .name("impatience".into())
         .spawn(move || end_at_once(signals))?;
     service.draining.store(true, Ordering::Release);
-    poller.drain();
+    thread::sleep(lag);
+    poller.stop_accepting();
     // Before that another client may come, and the paths of Unix sockets are still there.
     let _ = all_closed.recv();
-    if !seats.wait_until_empty(Instant::now() + timeouts.drain) {
+    // A client that does not know yet gets one more answer, which tells it; the last to come need time for it too.
+    let latest = (begun + grace).max(Instant::now() + NEWCOMERS.min(timeouts.drain / 4));
+    seats.wait_until_empty(latest);
+    poller.drain();
+    if !seats.wait_until_empty(until) {
         ::log::warn!(
             "{} connections were cut at the end of the drain time",
             seats.taken()
@@ -265,9 +296,21 @@ fn run(
     Ok(())
 }
 
+/// Waits for the signal to end; what comes before it has the files looked at.
+fn await_end(signals: &mut Signals, reload: &Sender<Asked>) -> i32 {
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            return signal;
+        }
+        ::log::info!("SIGHUP: reading the files again");
+        let _ = reload.send(Asked);
+    }
+    SIGTERM
+}
+
 /// Whoever says it twice does not want to wait.
 fn end_at_once(mut signals: Signals) {
-    let _ = signals.forever().next();
+    let _ = signals.forever().find(|signal| *signal != SIGHUP);
     ::log::warn!("stopping at once: requests in flight are cut");
     log::flush();
     std::process::exit(1);

@@ -60,6 +60,8 @@ pub struct Poller {
     next_sweep: AtomicU64,
     started: Instant,
     next_id: AtomicU64,
+    accepting: AtomicBool,
+    /// Whether nobody may be between two requests any more.
     draining: AtomicBool,
     /// Whether the last attempt to accept found nothing left to accept with.
     exhausted: AtomicBool,
@@ -138,6 +140,7 @@ impl Poller {
             next_sweep: AtomicU64::new(u64::MAX),
             started: Instant::now(),
             next_id: AtomicU64::new(FIRST_CONNECTION),
+            accepting: AtomicBool::new(true),
             draining: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             seats,
@@ -152,11 +155,11 @@ impl Poller {
         let socket = connection.stream().socket().clone();
         // In the table before it is armed: the event may come at once, and finds it there.
         let mut parked = self.lock();
-        if self.draining.load(Ordering::Acquire) {
-            if connection.awaits_request() {
-                drop(parked);
-                return connection.close();
-            }
+        if self.draining.load(Ordering::Acquire) && connection.awaits_request() {
+            drop(parked);
+            return connection.close();
+        }
+        if !self.accepting.load(Ordering::Acquire) {
             connection.hurry();
         }
         let due = self.millis(connection.deadline());
@@ -173,14 +176,29 @@ impl Poller {
         }
     }
 
-    /// Stops accepting, and closes what waits between two requests, now and from now on.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+    /// Lets no new client in. Those that are here may come with another request.
+    pub fn stop_accepting(&self) {
+        self.accepting.store(false, Ordering::Release);
+        self.lock()
+            .connections
+            .values_mut()
+            .for_each(|one| one.hurry());
+        // The deadlines are others now.
+        self.next_sweep.store(0, Ordering::Release);
         self.wake();
     }
 
-    /// The poller's thread. `listeners` are closed when draining begins, and `open` is dropped when
-    /// that is done. Never returns.
+    /// Closes what waits between two requests, now and from now on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        let awaiting = self.lock().split(Connection::awaits_request);
+        awaiting
+            .into_iter()
+            .for_each(|connection| connection.close());
+    }
+
+    /// The poller's thread. `listeners` are closed when no new client is to come, and `open` is dropped
+    /// when that is done. Never returns.
     pub fn run(&self, mut listeners: Vec<Listener>, workers: &Arc<Workers>, open: Sender<()>) {
         let mut open = Some(open);
         for (token, listener) in (0..).zip(&listeners) {
@@ -201,11 +219,9 @@ impl Poller {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => ::log::error!("epoll: {error}"),
             }
-            if self.draining.load(Ordering::Acquire)
-                && let Some(_dropped_at_the_end) = open.take()
-            {
+            if !self.accepting.load(Ordering::Acquire) {
                 listeners.clear();
-                self.close_awaiting();
+                drop(open.take());
             }
             let mut exhausted = false;
             for event in &events {
@@ -302,19 +318,6 @@ impl Poller {
         drop(parked);
         leaver.close();
         true
-    }
-
-    /// For the end: who awaits a request is closed, who is being discarded gets little time.
-    fn close_awaiting(&self) {
-        let mut parked = self.lock();
-        let awaiting = parked.split(Connection::awaits_request);
-        parked.connections.values_mut().for_each(|one| one.hurry());
-        drop(parked);
-        awaiting
-            .into_iter()
-            .for_each(|connection| connection.close());
-        // The deadlines are others now.
-        self.next_sweep.store(0, Ordering::Release);
     }
 
     /// Closes what is past its deadline, and finds the next deadline.

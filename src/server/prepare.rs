@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -101,7 +101,7 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
 fn pairs(settings: &Settings, faults: &mut Vec<Fault>, warnings: &mut Vec<String>) -> Vec<Pair> {
     let mut loaded = Vec::new();
     for pair in &settings.tls_pairs {
-        match tls::load_pair(&pair.cert.value, &pair.key.value) {
+        match load_pair(pair) {
             Ok(good) => {
                 let odd = good.warnings(SystemTime::now());
                 warnings.extend(
@@ -110,17 +110,25 @@ fn pairs(settings: &Settings, faults: &mut Vec<Fault>, warnings: &mut Vec<String
                 );
                 loaded.push(good);
             }
-            Err(bad) => faults.extend(bad.into_iter().map(|fault| match fault.which {
-                Which::Cert => pair.cert.fault(fault.message),
-                Which::Key => pair.key.fault(fault.message),
-            })),
+            Err(bad) => faults.extend(bad),
         }
     }
     loaded
 }
 
+/// Reads a certificate and its key.
+pub fn load_pair(pair: &config::Pair) -> Result<Pair, Vec<Fault>> {
+    tls::load_pair(&pair.cert.value, &pair.key.value).map_err(|bad| {
+        let blamed = bad.into_iter().map(|fault| match fault.which {
+            Which::Cert => pair.cert.fault(fault.message),
+            Which::Key => pair.key.fault(fault.message),
+        });
+        blamed.collect()
+    })
+}
+
 /// What clients are shown, and until when.
-fn about(pair: &Pair) -> String {
+pub fn about(pair: &Pair) -> String {
     let until = pair
         .not_after()
         .map_or("an unknown date".to_owned(), tls::date);
@@ -168,7 +176,7 @@ fn users(
     words: &mut Vec<String>,
 ) -> Option<Users> {
     let file = settings.htpasswd.as_ref()?;
-    match Users::load(&file.value) {
+    match load_users(file) {
         Ok(users) => {
             words.push(format!(
                 "{} from {}",
@@ -183,15 +191,21 @@ fn users(
             Some(users)
         }
         Err(bad) => {
-            faults.extend(bad.into_iter().map(|fault| match fault.line {
-                0 => file.fault(fault.message),
-                line => {
-                    config::Origin::line(&file.value.to_string_lossy(), line).fault(fault.message)
-                }
-            }));
+            faults.extend(bad);
             None
         }
     }
+}
+
+/// Reads a password file.
+pub fn load_users(file: &Placed<PathBuf>) -> Result<Users, Vec<Fault>> {
+    Users::load(&file.value).map_err(|bad| {
+        let blamed = bad.into_iter().map(|fault| match fault.line {
+            0 => file.fault(fault.message),
+            line => config::Origin::line(&file.value.to_string_lossy(), line).fault(fault.message),
+        });
+        blamed.collect()
+    })
 }
 
 fn backends(
@@ -267,11 +281,13 @@ pub fn public_address(place: &HostPort) -> Option<IpAddr> {
         .find(|address| !is_private(*address))
 }
 
-fn count(number: usize, noun: &str) -> String {
+/// `1 user`, `2 users`.
+pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-struct Quoted<'a>(&'a Path);
+/// A path as messages show it.
+pub struct Quoted<'a>(pub &'a Path);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

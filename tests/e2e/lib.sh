@@ -117,6 +117,7 @@ start() { # NAME COMMAND...
     started+=("$!")
 }
 
+# A gate ends sooner at INT, where it does not wait for those who have not heard of its end.
 stop() { # PID [SIGNAL]
     kill "-${2:-TERM}" "$1" 2>/dev/null || true
     wait "$1" 2>/dev/null || true
@@ -204,7 +205,9 @@ finish() {
     set +e
     for ((i = ${#started[@]} - 1; i >= 0; i--)); do
         pid=${started[i]}
-        kill -TERM "$pid" 2>/dev/null || continue
+        # Twice, so that nothing takes its time.
+        kill -INT "$pid" 2>/dev/null || continue
+        kill -TERM "$pid" 2>/dev/null
         for ((tenths = 0; tenths < 150; tenths++)); do
             kill -0 "$pid" 2>/dev/null || break
             sleep 0.1
