@@ -6,6 +6,7 @@ mod support;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+use support::api::{answer, api, gate};
 use support::{AUTH, Backend, Client, Dir, Gate};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -44,6 +45,34 @@ fn who_needs_no_turn_does_not_wait_behind_those_who_do() {
     for mut client in waiting {
         assert_eq!(client.answer().status(), 200);
         client.assert_open();
+    }
+}
+
+#[test]
+fn strangers_whom_an_api_lets_in_leave_turns_for_those_with_credentials() {
+    let backend = Backend::script(|mut peer| {
+        while let Some(request) = peer.try_request()? {
+            if request.start.starts_with("GET /slow ") {
+                peer.pause()?;
+            }
+            peer.say(OK)?;
+        }
+        Ok(())
+    });
+    let api = api(|_| answer("200 OK", &[]));
+    let gate = gate(&api, &backend, &["--workers", "4"]);
+    let mut strangers: Vec<Client> = (0..4).map(|_| gate.http()).collect();
+    for client in &mut strangers {
+        client.request("GET /slow", &[]);
+    }
+    backend.wait_for_request(2);
+    assert_eq!(gate.http().ask("GET /", &[AUTH]).status(), 200);
+    assert_eq!(backend.requests().len(), 4, "three strangers at once");
+    for _ in &strangers {
+        backend.go();
+    }
+    for mut client in strangers {
+        assert_eq!(client.answer().status(), 200);
     }
 }
 

@@ -87,6 +87,21 @@ fn at_a_terminal_it_ends_at_once_where_nobody_is_there() {
 }
 
 #[test]
+fn a_refused_client_whose_small_body_never_comes_does_not_hold_up_the_end() {
+    let gate = Gate::start(&["--backend", "http://127.0.0.1:5000"]);
+    let (mut length, mut chunks) = (gate.http(), gate.https());
+    length.request("POST /v2/a", &["Content-Length: 100"]);
+    chunks.request("POST /v2/a", &["Transfer-Encoding: chunked"]);
+    for client in [&mut length, &mut chunks] {
+        assert_eq!(client.answer().status(), 401);
+    }
+    // Sooner than the drain time of 30 s, which is longer than `wait` waits.
+    gate.signal(Signal::INT);
+    let outcome = gate.wait();
+    assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
+}
+
+#[test]
 fn a_refused_client_that_is_silent_does_not_use_up_the_drain_time() {
     // Such a client is given five seconds, but not at the end.
     let gate = Gate::start(&["--backend", "http://127.0.0.1:5000", "--drain-timeout", "4"]);

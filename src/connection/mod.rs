@@ -60,6 +60,13 @@ pub struct Admitted {
     record: Record,
 }
 
+impl Admitted {
+    /// Whether it may pass although nobody has shown credentials.
+    pub fn is_anonymous(&self) -> bool {
+        !self.grant.had_credentials()
+    }
+}
+
 /// One client's connection.
 pub struct Connection {
     /// Its name towards the poller.
@@ -140,10 +147,20 @@ impl Connection {
 
     /// Whether no request of it is under way, so that it can be closed without harm.
     pub fn awaits_request(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Handshake | Phase::Idle | Phase::Head { .. }
-        ) && !self.stream().has_unsent()
+        match self.phase {
+            // Where a body is skipped, its request was answered.
+            Phase::Handshake
+            | Phase::Idle
+            | Phase::Head { .. }
+            | Phase::Skip(_)
+            | Phase::SkipChunks { .. } => !self.stream().has_unsent(),
+            Phase::Discard { .. } => false,
+        }
+    }
+
+    /// Memory that holds what has come of a request, in bytes.
+    pub fn held(&self) -> usize {
+        self.input.held()
     }
 
     /// Whether it is only being read to its end.

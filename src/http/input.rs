@@ -67,6 +67,11 @@ impl<S> Input<S> {
         self.stream
     }
 
+    /// The size of the buffer, in bytes.
+    pub fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Gives the buffer's memory back if nothing is in it, so that an idle connection costs little.
     pub fn release(&mut self) {
         if self.start == self.end {

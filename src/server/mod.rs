@@ -5,8 +5,10 @@
 mod asking;
 mod caretaker;
 mod listener;
+mod parked;
 mod poller;
 mod prepare;
+mod queues;
 mod reload;
 mod workers;
 

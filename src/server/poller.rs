@@ -3,7 +3,6 @@
 //! Owns epoll, the parked connections and their deadlines. It reads nothing but what is thrown
 //! away: whatever becomes readable goes to a worker. Nothing here waits on a client.
 
-use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,14 +16,13 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
 use super::listener::Listener;
+use super::parked::Parked;
 use super::workers::Workers;
 use crate::config::Cidr;
 use crate::connection::{Connection, Seats, Timeouts, is_trusted};
 use crate::log::Peer;
 use crate::stream::Interest;
 
-/// Connections that are only being read to their end; beyond it the oldest are closed.
-const MOST_DISCARDING: usize = 1024;
 /// Connections accepted in one turn from one listener.
 const ACCEPTS: usize = 64;
 /// How long accepting pauses when descriptors or memory have run out.
@@ -69,64 +67,6 @@ pub struct Poller {
     limits: Limits,
 }
 
-#[derive(Default)]
-struct Parked {
-    connections: HashMap<u64, Box<Connection>>,
-    /// Those that are only being read to their end, the oldest first.
-    discarding: BTreeSet<u64>,
-    /// Those that were never let in, the oldest first. In order, because a flood of them makes room for one another at
-    /// every accept.
-    strangers: BTreeSet<u64>,
-    /// Those that were let in and are between two requests, the longest idle first.
-    idle: BTreeSet<(Instant, u64)>,
-}
-
-impl Parked {
-    /// Takes one in; what has to leave for it is returned.
-    fn insert(&mut self, connection: Box<Connection>) -> Option<Box<Connection>> {
-        let id = connection.id;
-        let surplus = match connection.is_discarding() && self.discarding.insert(id) {
-            true if self.discarding.len() > MOST_DISCARDING => self.discarding.first().copied(),
-            _ => None,
-        };
-        if !connection.is_known() {
-            self.strangers.insert(id);
-        } else if connection.is_idle() {
-            self.idle.insert((connection.deadline(), id));
-        }
-        self.connections.insert(id, connection);
-        self.remove(surplus?)
-    }
-
-    fn remove(&mut self, id: u64) -> Option<Box<Connection>> {
-        let connection = self.connections.remove(&id)?;
-        self.forget(&connection);
-        Some(connection)
-    }
-
-    fn forget(&mut self, connection: &Connection) {
-        self.discarding.remove(&connection.id);
-        self.strangers.remove(&connection.id);
-        self.idle.remove(&(connection.deadline(), connection.id));
-    }
-
-    /// Takes out all that `leaves` is true for.
-    #[allow(clippy::vec_box)] // They stay where they are, and only change hands.
-    fn split(&mut self, leaves: impl Fn(&Connection) -> bool) -> Vec<Box<Connection>> {
-        let gone = self.connections.extract_if(|_, one| leaves(one));
-        let gone: Vec<_> = gone.map(|(_, one)| one).collect();
-        gone.iter().for_each(|one| self.forget(one));
-        gone
-    }
-
-    /// The first that has to leave where there is no room: the oldest of those that were never let in, else the one that
-    /// has been idle longest.
-    fn first_to_leave(&self) -> Option<u64> {
-        let idle = self.idle.first().map(|(_, id)| *id);
-        self.strangers.first().copied().or(idle)
-    }
-}
-
 impl Poller {
     /// Makes the poller; [`Poller::run`] is its thread.
     pub fn new(seats: Arc<Seats>, limits: Limits) -> io::Result<Arc<Poller>> {
@@ -163,14 +103,14 @@ impl Poller {
             connection.hurry();
         }
         let due = self.millis(connection.deadline());
-        let leaver = parked.insert(connection);
+        let leavers = parked.insert(connection);
         let armed = self.arm(&socket, id, interest, was_registered);
         if let Err(error) = armed {
             parked.remove(id);
             ::log::warn!("a connection cannot be watched: {error}");
         }
         drop(parked);
-        drop(leaver);
+        drop(leavers);
         if due < self.next_sweep.fetch_min(due, Ordering::AcqRel) {
             self.wake();
         }
@@ -179,10 +119,7 @@ impl Poller {
     /// Lets no new client in. Those that are here may come with another request.
     pub fn stop_accepting(&self) {
         self.accepting.store(false, Ordering::Release);
-        self.lock()
-            .connections
-            .values_mut()
-            .for_each(|one| one.hurry());
+        self.lock().hurry();
         // The deadlines are others now.
         self.next_sweep.store(0, Ordering::Release);
         self.wake();
@@ -327,10 +264,7 @@ impl Poller {
         let (late, next) = {
             let mut parked = self.lock();
             let late = parked.split(|one| one.deadline() <= now);
-            (
-                late,
-                parked.connections.values().map(|one| one.deadline()).min(),
-            )
+            (late, parked.next_deadline())
         };
         late.into_iter().for_each(|connection| connection.close());
         if let Some(next) = next {

@@ -6,20 +6,18 @@
 //! not let in takes none from those who are. Steps have threads of their own beyond that bound, so
 //! that a full house can still say no, or that it is full.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::poller::Poller;
+use super::queues::{Job, Queues};
 use crate::connection::{Admitted, Connection, Service, Step};
 use crate::stream::Interest;
 
 /// Threads beyond the bound on requests, which serve steps while all others carry requests.
 const SPARE: usize = 2;
-/// A request waits this long for its turn before it is told to come again.
-const WAIT_AT_MOST: Duration = Duration::from_secs(10);
 /// A worker stays with a connection this long after an answer: a busy client's next request comes
 /// within it, and saves the way through the poller.
 const LINGER: Duration = Duration::from_millis(5);
@@ -34,39 +32,26 @@ pub struct Workers {
     ready: Condvar,
     service: Arc<Service>,
     poller: Arc<Poller>,
-    most_requests: usize,
     most_threads: usize,
 }
 
-#[derive(Default)]
 struct State {
-    steps: VecDeque<Box<Connection>>,
-    waiting: VecDeque<Waiting>,
-    requests: usize,
+    queues: Queues,
     threads: usize,
     idle: usize,
-}
-
-struct Waiting {
-    connection: Box<Connection>,
-    admitted: Box<Admitted>,
-    since: Instant,
-}
-
-enum Job {
-    Step(Box<Connection>),
-    Request(Box<Connection>, Box<Admitted>),
-    Overdue(Box<Connection>, Box<Admitted>),
 }
 
 impl Workers {
     /// Threads are started as they are needed, for up to `most_requests` requests at once.
     pub fn new(service: Arc<Service>, poller: Arc<Poller>, most_requests: usize) -> Arc<Workers> {
         Arc::new(Workers {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                queues: Queues::new(most_requests),
+                threads: 0,
+                idle: 0,
+            }),
             ready: Condvar::new(),
             poller,
-            most_requests,
             // Whoever waits for a decision holds a thread, and none that a request could have had.
             most_threads: most_requests + SPARE + service.gatekeeper.most_waiting(),
             service,
@@ -76,7 +61,7 @@ impl Workers {
     /// Has a worker go on with a connection.
     pub fn submit(self: &Arc<Workers>, connection: Box<Connection>) {
         let mut state = self.lock();
-        state.steps.push_back(connection);
+        state.queues.add_step(connection);
         self.call_one(state);
     }
 
@@ -87,7 +72,7 @@ impl Workers {
         if state.idle > 0 {
             self.ready.notify_one();
         }
-        if state.idle >= state.steps.len().max(1) || state.threads >= self.most_threads {
+        if state.idle >= state.queues.steps_waiting().max(1) || state.threads >= self.most_threads {
             return;
         }
         state.threads += 1;
@@ -117,41 +102,19 @@ impl Workers {
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            let overdue = state.waiting.front().map(|first| {
-                WAIT_AT_MOST
-                    .checked_sub(first.since.elapsed())
-                    .unwrap_or_default()
-            });
-            if overdue == Some(Duration::ZERO)
-                && let Some(Waiting {
-                    connection,
-                    admitted,
-                    ..
-                }) = state.waiting.pop_front()
-            {
-                return Some(Job::Overdue(connection, admitted));
+            if let Some(job) = state.queues.next() {
+                return Some(job);
             }
-            if let Some(connection) = state.steps.pop_front() {
-                return Some(Job::Step(connection));
-            }
-            if state.requests < self.most_requests
-                && let Some(Waiting {
-                    connection,
-                    admitted,
-                    ..
-                }) = state.waiting.pop_front()
-            {
-                state.requests += 1;
-                return Some(Job::Request(connection, admitted));
-            }
+            let patience = state.queues.first_overdue().unwrap_or(IDLE_THREAD);
             state.idle += 1;
             let (woken, timeout) = self
                 .ready
-                .wait_timeout(state, overdue.unwrap_or(IDLE_THREAD))
+                .wait_timeout(state, patience)
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
-            let is_quiet = state.steps.is_empty() && state.waiting.is_empty();
+            let queues = &state.queues;
+            let is_quiet = queues.steps_waiting() == 0 && queues.requests_waiting() == 0;
             if timeout.timed_out() && is_quiet {
                 state.threads -= 1;
                 return None;
@@ -184,11 +147,17 @@ impl Workers {
             step = match step {
                 Step::Again => connection.advance(&self.service),
                 Step::Decide(head) => connection.decide(*head, &self.service),
-                Step::Serve(admitted) => match self.try_begin() {
-                    true => self.serve(connection, *admitted),
-                    false => return HandOver::Queue(admitted),
-                },
-                Step::Park(Interest::Read) if connection.is_idle() && self.linger(connection) => {
+                Step::Serve(admitted) => {
+                    // Not in the condition of the `match`, where the lock would be held until its end.
+                    let has_turn = self.lock().queues.try_begin(admitted.is_anonymous());
+                    match has_turn {
+                        true => self.serve(connection, *admitted),
+                        false => return HandOver::Queue(admitted),
+                    }
+                }
+                Step::Park(Interest::Read)
+                    if connection.is_idle() && connection.is_known() && self.linger(connection) =>
+                {
                     connection.advance(&self.service)
                 }
                 Step::Park(interest) => return HandOver::Park(interest),
@@ -201,22 +170,18 @@ impl Workers {
 
     fn serve(&self, connection: &mut Connection, admitted: Admitted) -> Step {
         // Given back also when serving panics.
-        let _turn = Turn(self);
+        let _turn = Turn {
+            workers: self,
+            is_anonymous: admitted.is_anonymous(),
+        };
         connection.serve(admitted, &self.service)
-    }
-
-    fn try_begin(&self) -> bool {
-        let mut state = self.lock();
-        let free = state.requests < self.most_requests && state.waiting.is_empty();
-        state.requests += usize::from(free);
-        free
     }
 
     /// Waits a little for the next request, as long as nobody else needs the thread.
     fn linger(&self, connection: &Connection) -> bool {
         let is_wanted = {
             let state = self.lock();
-            !state.waiting.is_empty() || state.steps.len() > state.idle
+            state.queues.requests_waiting() > 0 || state.queues.steps_waiting() > state.idle
         };
         !is_wanted
             && connection
@@ -246,11 +211,7 @@ impl HandOver {
             HandOver::Park(interest) => workers.poller.park(connection, interest),
             HandOver::Queue(admitted) => {
                 let mut state = workers.lock();
-                state.waiting.push_back(Waiting {
-                    connection,
-                    admitted,
-                    since: Instant::now(),
-                });
+                state.queues.add_request(connection, admitted);
                 workers.call_one(state);
             }
             HandOver::Discard => {
@@ -264,15 +225,18 @@ impl HandOver {
 }
 
 /// One of the requests that may be in flight.
-struct Turn<'a>(&'a Workers);
+struct Turn<'a> {
+    workers: &'a Workers,
+    is_anonymous: bool,
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.requests -= 1;
-        if !state.waiting.is_empty() && state.idle > 0 {
+        let mut state = self.workers.lock();
+        state.queues.end(self.is_anonymous);
+        if state.queues.requests_waiting() > 0 && state.idle > 0 {
             drop(state);
-            self.0.ready.notify_one();
+            self.workers.ready.notify_one();
         }
     }
 }

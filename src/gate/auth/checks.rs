@@ -2,8 +2,9 @@
 //!
 //! Owns the slots and the queue. Must not know whether a check is a hash or a call of an API. Free slots go round the
 //! networks in turn, so that whoever floods from one of them delays a newcomer from another by one check at most for
-//! each such network; and those with a bad record wait in a lane of their own, so that guesses from many networks do not
-//! stand before newcomers either.
+//! each such network; and those with a bad record wait in lanes of their own, so that guesses from many networks do not
+//! stand before newcomers either. Where there is no room, the worst lane makes it, and no neighbourhood has more than a
+//! quarter of it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,8 +14,8 @@ use super::network::Network;
 
 /// Enough for a client that opens two connections at once; the rest of a flood is turned away and not kept.
 const WAITING_PER_NETWORK: usize = 2;
-/// So many from the first lane go before one from the last, which is slow there and never starved.
-const FIRST_FOR_ONE_LAST: u32 = 3;
+/// A lane whose turn comes behind that of a better one has it after so many that went before; none is ever starved.
+const PATIENCE: [u32; Lane::COUNT] = [0, 3, 6];
 
 pub(super) struct Checks {
     at_once: usize,
@@ -22,22 +23,28 @@ pub(super) struct Checks {
     queue: Mutex<Queue>,
 }
 
-/// Where one waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where one waits, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lane {
     /// Nothing is known against them.
-    First,
-    /// A wrong password came from there a moment ago, or many for this user.
-    Last,
+    Clean,
+    /// Their user is being guessed from somewhere.
+    Wanted,
+    /// A wrong password came from their network a moment ago.
+    Erred,
+}
+
+impl Lane {
+    const COUNT: usize = 3;
 }
 
 #[derive(Default)]
 struct Queue {
     running: usize,
-    first: Line,
-    last: Line,
-    /// Turns of the first lane since one of the last.
-    preferred: u32,
+    /// By [`Lane`].
+    lines: [Line; Lane::COUNT],
+    /// Who waits, by neighbourhood.
+    neighbours: HashMap<Network, usize>,
 }
 
 /// Those who wait in one lane.
@@ -47,6 +54,8 @@ struct Line {
     order: VecDeque<Network>,
     waiting: HashMap<Network, VecDeque<Arc<Turn>>>,
     count: usize,
+    /// How often another lane went before since the last turn of this one.
+    passed_over: u32,
 }
 
 /// One who waits.
@@ -103,16 +112,14 @@ impl Checks {
             queue.running += 1;
             return Some(Slot(self));
         }
-        if queue.first.of(network) + queue.last.of(network) >= WAITING_PER_NETWORK {
-            return None;
-        }
-        if queue.first.count + queue.last.count >= self.most_waiting
-            && (lane == Lane::Last || !queue.last.send_one_away())
+        if queue.of(network) >= WAITING_PER_NETWORK
+            || queue.of_neighbours(network) >= self.most_waiting.div_ceil(4)
+            || queue.len() >= self.most_waiting && !queue.make_room_for(lane)
         {
             return None;
         }
         let turn = Arc::new(Turn::default());
-        queue.line(lane).join(network, Arc::clone(&turn));
+        queue.join(lane, network, Arc::clone(&turn));
         loop {
             match turn.word.get() {
                 Some(Word::Come) => return Some(Slot(self)),
@@ -128,7 +135,7 @@ impl Checks {
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                queue.line(lane).leave(network, &turn);
+                queue.leave(lane, network, &turn);
                 return None;
             }
             (queue, _) = turn
@@ -144,32 +151,95 @@ impl Checks {
 
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
-        let queue = self.lock();
-        queue.first.count + queue.last.count
+        self.lock().len()
     }
 }
 
 impl Queue {
+    fn len(&self) -> usize {
+        self.lines.iter().map(|line| line.count).sum()
+    }
+
+    /// How many of this network wait.
+    fn of(&self, network: Network) -> usize {
+        self.lines.iter().map(|line| line.of(network)).sum()
+    }
+
+    fn of_neighbours(&self, network: Network) -> usize {
+        let neighbours = self.neighbours.get(&network.neighbourhood());
+        neighbours.copied().unwrap_or_default()
+    }
+
     fn line(&mut self, lane: Lane) -> &mut Line {
+        let [clean, wanted, erred] = &mut self.lines;
         match lane {
-            Lane::First => &mut self.first,
-            Lane::Last => &mut self.last,
+            Lane::Clean => clean,
+            Lane::Wanted => wanted,
+            Lane::Erred => erred,
         }
+    }
+
+    fn join(&mut self, lane: Lane, network: Network, turn: Arc<Turn>) {
+        self.line(lane).join(network, turn);
+        *self.neighbours.entry(network.neighbourhood()).or_default() += 1;
+    }
+
+    /// Takes out one who waits no longer.
+    fn leave(&mut self, lane: Lane, network: Network, turn: &Arc<Turn>) {
+        if self.line(lane).leave(network, turn) {
+            self.forget_neighbour(network);
+        }
+    }
+
+    fn forget_neighbour(&mut self, network: Network) {
+        let neighbourhood = network.neighbourhood();
+        if let Some(count) = self.neighbours.get_mut(&neighbourhood) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.neighbours.remove(&neighbourhood);
+            }
+        }
+    }
+
+    /// Sends one away who waits in a worse lane than `lane`. `false` if there is none.
+    fn make_room_for(&mut self, lane: Lane) -> bool {
+        for worse in [Lane::Erred, Lane::Wanted] {
+            if worse > lane
+                && let Some((network, turn)) = self.line(worse).last_to_come()
+            {
+                self.leave(worse, network, &turn);
+                turn.end(Word::Leave);
+                return true;
+            }
+        }
+        false
     }
 
     /// Whose turn it is now.
     fn next(&mut self) -> Option<Arc<Turn>> {
-        let is_last_due = self.preferred >= FIRST_FOR_ONE_LAST && self.last.count > 0;
-        let first = match is_last_due {
-            true => None,
-            false => self.first.next(),
-        };
-        if first.is_some() {
-            self.preferred += 1;
-            return first;
+        let mut waiting = self
+            .lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| line.count > 0);
+        let best = waiting.next()?.0;
+        let due = waiting
+            .rfind(|(at, line)| {
+                PATIENCE
+                    .get(*at)
+                    .is_some_and(|most| line.passed_over >= *most)
+            })
+            .map(|(at, _)| at);
+        let chosen = due.unwrap_or(best);
+        for (at, line) in self.lines.iter_mut().enumerate() {
+            line.passed_over = match at == chosen || line.count == 0 {
+                true => 0,
+                false => line.passed_over.saturating_add(1),
+            };
         }
-        self.preferred = 0;
-        self.last.next()
+        let (network, turn) = self.lines.get_mut(chosen)?.next()?;
+        self.forget_neighbour(network);
+        Some(turn)
     }
 }
 
@@ -188,22 +258,24 @@ impl Line {
         self.count += 1;
     }
 
-    /// Takes out one who waits no longer.
-    fn leave(&mut self, network: Network, turn: &Arc<Turn>) {
+    /// Whether that one was here.
+    fn leave(&mut self, network: Network, turn: &Arc<Turn>) -> bool {
         let Some(turns) = self.waiting.get_mut(&network) else {
-            return;
+            return false;
         };
         let before = turns.len();
         turns.retain(|other| !Arc::ptr_eq(other, turn));
-        self.count -= before - turns.len();
+        let was_here = turns.len() < before;
+        self.count -= usize::from(was_here);
         if turns.is_empty() {
             self.waiting.remove(&network);
             self.order.retain(|other| *other != network);
         }
+        was_here
     }
 
     /// The first of the network that is next, which then goes to the end.
-    fn next(&mut self) -> Option<Arc<Turn>> {
+    fn next(&mut self) -> Option<(Network, Arc<Turn>)> {
         let network = self.order.pop_front()?;
         let turns = self.waiting.get_mut(&network)?;
         let turn = turns.pop_front()?;
@@ -213,20 +285,17 @@ impl Line {
         } else {
             self.order.push_back(network);
         }
-        Some(turn)
+        Some((network, turn))
     }
 
-    /// Ends the wait of the one whose turn would come last. `false` if nobody waits here.
-    fn send_one_away(&mut self) -> bool {
-        let Some(network) = self.order.back().copied() else {
-            return false;
-        };
-        let Some(turn) = self.waiting.get(&network).and_then(VecDeque::back).cloned() else {
-            return false;
-        };
-        self.leave(network, &turn);
-        turn.end(Word::Leave);
-        true
+    /// The one whose turn would come last, of a network that has another waiting if there is one.
+    fn last_to_come(&self) -> Option<(Network, Arc<Turn>)> {
+        let mut backwards = self.order.iter().rev();
+        let network = backwards
+            .find(|network| self.of(**network) > 1)
+            .or(self.order.back())?;
+        let turn = self.waiting.get(network)?.back()?;
+        Some((*network, Arc::clone(turn)))
     }
 }
 

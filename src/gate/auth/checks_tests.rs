@@ -10,9 +10,10 @@ use std::thread;
 
 fn assert_empty(checks: &Checks) {
     let queue = checks.lock();
-    for line in [&queue.first, &queue.last] {
+    for line in &queue.lines {
         assert!(line.count == 0 && line.waiting.is_empty() && line.order.is_empty());
     }
+    assert!(queue.neighbours.is_empty());
 }
 
 /// Has each of these wait for a slot, in this order, while there is none, and says in which order they had one. Who is
@@ -21,7 +22,7 @@ fn order_of(checks: &Checks, those: &[(u8, Lane)]) -> Vec<i16> {
     let (report, order) = mpsc::channel();
     let sent_away = AtomicUsize::new(0);
     thread::scope(|scope| {
-        let running = checks.begin(network(0), Lane::First, None).unwrap();
+        let running = checks.begin(network(0), Lane::Clean, None).unwrap();
         for (count, (last, lane)) in those.iter().copied().enumerate() {
             let (report, sent_away) = (report.clone(), &sent_away);
             scope.spawn(move || {
@@ -48,7 +49,8 @@ fn order_of(checks: &Checks, those: &[(u8, Lane)]) -> Vec<i16> {
 }
 
 fn network(last: u8) -> Network {
-    Network::of(Ipv4Addr::new(10, 0, 0, last).into())
+    // Each in a neighbourhood of its own.
+    Network::of(Ipv4Addr::new(10, 0, last, 0).into())
 }
 
 #[test]
@@ -56,12 +58,12 @@ fn networks_take_turns_and_only_two_of_each_wait() {
     let checks = Checks::new(1, 8);
     let (report, order) = mpsc::channel();
     thread::scope(|scope| {
-        let running = checks.begin(network(1), Lane::First, None).unwrap();
+        let running = checks.begin(network(1), Lane::Clean, None).unwrap();
         // The flood is first, the others come later.
         for (count, last) in [1, 1, 2, 3, 2].into_iter().enumerate() {
             let (checks, report) = (&checks, report.clone());
             scope.spawn(move || {
-                let slot = checks.begin(network(last), Lane::First, None).unwrap();
+                let slot = checks.begin(network(last), Lane::Clean, None).unwrap();
                 report.send(last).unwrap();
                 drop(slot);
             });
@@ -69,14 +71,14 @@ fn networks_take_turns_and_only_two_of_each_wait() {
                 thread::yield_now();
             }
         }
-        assert!(checks.begin(network(1), Lane::First, None).is_none());
-        assert!(checks.begin(network(2), Lane::First, None).is_none());
+        assert!(checks.begin(network(1), Lane::Clean, None).is_none());
+        assert!(checks.begin(network(2), Lane::Clean, None).is_none());
         drop(running);
     });
     drop(report);
     assert_eq!(order.iter().collect::<Vec<_>>(), [1, 2, 3, 1, 2]);
     assert_eq!(checks.waiting(), 0);
-    assert!(checks.begin(network(1), Lane::First, None).is_some());
+    assert!(checks.begin(network(1), Lane::Clean, None).is_some());
     assert_eq!(checks.lock().running, 0);
     assert_empty(&checks);
 }
@@ -85,8 +87,8 @@ fn networks_take_turns_and_only_two_of_each_wait() {
 fn no_more_run_at_once_than_are_allowed_and_one_always_may() {
     let checks = Checks::new(2, 8);
     let slots = [
-        checks.begin(network(1), Lane::First, None),
-        checks.begin(network(1), Lane::First, None),
+        checks.begin(network(1), Lane::Clean, None),
+        checks.begin(network(1), Lane::Clean, None),
     ];
     assert!(slots.iter().all(Option::is_some));
     assert_eq!(checks.lock().running, 2);
@@ -98,70 +100,99 @@ fn no_more_run_at_once_than_are_allowed_and_one_always_may() {
 #[test]
 fn who_waits_until_a_deadline_leaves_nothing_in_the_queue() {
     let checks = Checks::new(1, 8);
-    let running = checks.begin(network(1), Lane::First, None).unwrap();
+    let running = checks.begin(network(1), Lane::Clean, None).unwrap();
     assert!(
         checks
-            .begin(network(1), Lane::First, Some(Instant::now()))
+            .begin(network(1), Lane::Clean, Some(Instant::now()))
             .is_none()
     );
     let soon = Instant::now() + std::time::Duration::from_millis(1);
-    assert!(checks.begin(network(2), Lane::First, Some(soon)).is_none());
+    assert!(checks.begin(network(2), Lane::Clean, Some(soon)).is_none());
     assert_empty(&checks);
     drop(running);
-    assert!(checks.begin(network(2), Lane::First, Some(soon)).is_some());
+    assert!(checks.begin(network(2), Lane::Clean, Some(soon)).is_some());
 }
 
 #[test]
 fn a_slot_is_given_back_by_unwinding() {
     let checks = Checks::new(1, 8);
     let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _slot = checks.begin(network(1), Lane::First, None);
+        let _slot = checks.begin(network(1), Lane::Clean, None);
         std::panic::resume_unwind(Box::new(()));
     }));
     assert!(unwound.is_err());
-    assert!(checks.begin(network(1), Lane::First, None).is_some());
+    assert!(checks.begin(network(1), Lane::Clean, None).is_some());
 }
 
 #[test]
 fn those_with_a_bad_record_wait_behind_the_others_and_are_not_starved() {
-    let (first, last) = (Lane::First, Lane::Last);
+    let (clean, wanted, erred) = (Lane::Clean, Lane::Wanted, Lane::Erred);
     let those = [
-        (1, last),
-        (2, last),
-        (3, first),
-        (4, first),
-        (5, first),
-        (6, first),
-        (7, first),
+        (1, erred),
+        (2, erred),
+        (3, wanted),
+        (4, clean),
+        (5, clean),
+        (6, clean),
+        (7, clean),
+        (8, clean),
     ];
-    let order = order_of(&Checks::new(1, 8), &those);
-    assert_eq!(order, [3, 4, 5, 1, 6, 7, 2]);
+    let order = order_of(&Checks::new(1, 64), &those);
+    assert_eq!(order, [4, 5, 6, 3, 7, 8, 1, 2]);
 }
 
 #[test]
-fn where_there_is_no_room_a_bad_record_is_sent_away_and_nobody_else() {
-    let (first, last) = (Lane::First, Lane::Last);
-    // Room for two: 3 takes the place of 2, 4 that of 1, and 5 and 6 find none.
+fn where_there_is_no_room_the_worst_is_sent_away_and_nobody_as_good() {
+    let (clean, wanted, erred) = (Lane::Clean, Lane::Wanted, Lane::Erred);
+    // Room for three, in three neighbourhoods: 4 takes the place of one of the two of 1, 5 that of the other, 6 that of 3,
+    // and 7, 8 and 9 find none.
     let those = [
-        (1, last),
-        (2, last),
-        (3, first),
-        (4, first),
-        (5, first),
-        (6, last),
+        (1, erred),
+        (1, erred),
+        (3, wanted),
+        (4, wanted),
+        (5, wanted),
+        (6, clean),
+        (7, wanted),
+        (8, erred),
+        (9, wanted),
     ];
-    let checks = Checks::new(1, 2);
+    let checks = Checks::new(1, 3);
     let mut order = order_of(&checks, &those);
-    let served = order.split_off(4);
+    let mut served = order.split_off(6);
     order.sort_unstable();
-    assert_eq!((order, served), (vec![-6, -5, -2, -1], vec![3, 4]));
+    served.sort_unstable();
+    assert_eq!(order, [-9, -8, -7, -5, -1, -1]);
+    assert_eq!(served, [3, 4, 6]);
+    assert_empty(&checks);
+}
+
+#[test]
+fn a_neighbourhood_has_a_quarter_of_the_places() {
+    let checks = Checks::new(1, 8);
+    let neighbour = |last: u8| Network::of(Ipv4Addr::new(10, 9, 9, last).into());
+    let running = checks.begin(network(0), Lane::Clean, None).unwrap();
+    let now = Some(Instant::now());
+    thread::scope(|scope| {
+        for last in [1, 2] {
+            let checks = &checks;
+            scope.spawn(move || checks.begin(neighbour(last), Lane::Clean, None).is_some());
+        }
+        while checks.waiting() < 2 {
+            thread::yield_now();
+        }
+        assert_eq!(checks.lock().of_neighbours(neighbour(3)), 2);
+        assert!(checks.begin(neighbour(3), Lane::Clean, now).is_none());
+        assert_eq!(checks.lock().of_neighbours(network(1)), 0);
+        drop(running);
+    });
     assert_empty(&checks);
 }
 
 #[test]
 fn a_network_has_two_places_in_both_lanes_together() {
     let checks = Checks::new(1, 8);
-    let those = [(1, Lane::First), (1, Lane::Last), (1, Lane::First)];
+    let those = [(1, Lane::Clean), (1, Lane::Erred), (1, Lane::Clean)];
     let mut order = order_of(&checks, &those);
     order.sort_unstable();
     assert_eq!(order, [-1, 1, 1]);

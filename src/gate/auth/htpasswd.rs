@@ -23,12 +23,14 @@ const RIGHT_CAPACITY: usize = 65_536;
 /// A client that replays a stale password does so for a while.
 const WRONG_LIFETIME: Duration = Duration::from_secs(60);
 const WRONG_CAPACITY: usize = 10_000;
-/// Checks that wait for their turn: with one core, what bcrypt of cost 10 does in three seconds. Whoever would wait longer
-/// is better told to come again.
-const MOST_QUEUED: usize = 64;
-/// Requests that wait for a check that another does for them, such as the ten connections of one push. Each holds a thread,
-/// and none of those that requests in flight have.
-const MOST_JOINED: usize = 128;
+/// Checks that wait for their turn. Each holds a thread, and none of those that requests in flight have.
+const MOST_QUEUED: usize = 256;
+/// Requests that wait for a check that another does for them, such as the ten connections of one push. They hold threads too.
+const MOST_JOINED: usize = 256;
+/// Of these, those of one network: a site behind one address that comes back after a restart...
+const JOINED_OF_A_CLEAN_NETWORK: usize = 64;
+/// ...and one that has just sent a wrong password, or asks for a user whom somebody guesses.
+const JOINED_OF_ANOTHER: usize = 16;
 
 /// Somebody who is known to be who they say.
 #[derive(Clone, Debug)]
@@ -87,6 +89,8 @@ struct Desk {
     wrong: Aging<Digest, u64>,
     throttle: Throttle,
     flights: HashMap<Digest, Arc<Flight<Landing>>>,
+    /// Checks under way, by the network of who leads them: each may be one more wrong one.
+    leading: HashMap<Network, usize>,
 }
 
 /// How the flight of a check came down.
@@ -106,8 +110,10 @@ enum Reception<'a> {
     Wrong,
     /// Nobody is listened to from there for this long.
     Throttled(Duration),
-    /// Somebody checks the same already.
-    Join(Arc<Flight<Landing>>),
+    /// As many are being checked for this network as may be wrong.
+    Busy,
+    /// Somebody checks the same already, for whom so many of this network may wait.
+    Join(Arc<Flight<Landing>>, usize),
     Lead(Leader<'a>),
 }
 
@@ -138,6 +144,7 @@ impl Htpasswd {
                 wrong: Aging::new(WRONG_CAPACITY, WRONG_LIFETIME),
                 throttle: Throttle::new(),
                 flights: HashMap::new(),
+                leading: HashMap::new(),
             }),
             checks,
             joined: Waiting::new(MOST_JOINED),
@@ -165,20 +172,22 @@ impl Htpasswd {
         loop {
             let roll = self.roll();
             let (known, digest) = self.recognise(&roll, credentials);
-            let flight = match self.receive(known, digest, credentials, network, roll.generation) {
-                Reception::Right(principal) => return Verdict::Known(principal),
-                Reception::Wrong => return self.wrong(credentials, digest, network),
-                Reception::Throttled(left) => return throttled(left),
-                Reception::Lead(leader) => {
-                    let snapshot = Arc::clone(&roll);
-                    drop(roll);
-                    return leader.check(&snapshot, credentials, network);
-                }
-                Reception::Join(flight) => flight,
-            };
+            let (flight, share) =
+                match self.receive(known, digest, credentials, network, roll.generation) {
+                    Reception::Right(principal) => return Verdict::Known(principal),
+                    Reception::Wrong => return self.wrong(credentials, digest, network),
+                    Reception::Throttled(left) => return throttled(left),
+                    Reception::Lead(leader) => {
+                        let snapshot = Arc::clone(&roll);
+                        drop(roll);
+                        return leader.check(&snapshot, credentials, network);
+                    }
+                    Reception::Busy => return Verdict::Busy,
+                    Reception::Join(flight, share) => (flight, share),
+                };
             let known = known.cloned();
             drop(roll);
-            let Some(_place) = self.joined.place(network) else {
+            let Some(_place) = self.joined.place(network, share) else {
                 return Verdict::Busy;
             };
             match (flight.wait(), known) {
@@ -263,11 +272,20 @@ impl Htpasswd {
         if desk.wrong.recall(&digest, now) == Some(&generation) {
             return Reception::Wrong;
         }
-        if let Some(flight) = desk.flights.get(&digest) {
-            return Reception::Join(Arc::clone(flight));
-        }
         let user = self.user_digest(credentials);
         let lane = desk.throttle.lane(network, &user, now);
+        if let Some(flight) = desk.flights.get(&digest) {
+            let share = match lane {
+                Lane::Clean => JOINED_OF_A_CLEAN_NETWORK,
+                Lane::Wanted | Lane::Erred => JOINED_OF_ANOTHER,
+            };
+            return Reception::Join(Arc::clone(flight), share);
+        }
+        let leading = desk.leading.get(&network).copied().unwrap_or_default();
+        if leading >= desk.throttle.left(network, now) {
+            return Reception::Busy;
+        }
+        desk.leading.insert(network, leading + 1);
         let flight = Arc::new(Flight::new(network));
         desk.flights.insert(digest, Arc::clone(&flight));
         Reception::Lead(Leader {
@@ -328,7 +346,16 @@ impl Leader<'_> {
 
 impl Drop for Leader<'_> {
     fn drop(&mut self) {
-        self.htpasswd.desk().flights.remove(&self.digest);
+        let mut desk = self.htpasswd.desk();
+        desk.flights.remove(&self.digest);
+        let network = self.flight.network;
+        if let Some(leading) = desk.leading.get_mut(&network) {
+            *leading = leading.saturating_sub(1);
+            if *leading == 0 {
+                desk.leading.remove(&network);
+            }
+        }
+        drop(desk);
         self.flight.land(Landing::Lost);
     }
 }

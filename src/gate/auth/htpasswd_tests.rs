@@ -144,7 +144,7 @@ fn meet(
     askers: u8,
     network_of: fn(u8) -> u8,
 ) -> Vec<(&'static str, usize)> {
-    let slot = gate.checks.begin(network(99), Lane::First, None).unwrap();
+    let slot = gate.checks.begin(network(99), Lane::Clean, None).unwrap();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..askers)
             .map(|n| scope.spawn(move || ask(gate, "alice", password, network_of(n))))
@@ -192,7 +192,7 @@ fn the_same_credentials_asked_at_once_are_hashed_once() {
 #[test]
 fn a_third_check_of_a_network_is_turned_away_and_not_remembered() {
     let gate = htpasswd();
-    let slot = gate.checks.begin(network(99), Lane::First, None).unwrap();
+    let slot = gate.checks.begin(network(99), Lane::Clean, None).unwrap();
     thread::scope(|scope| {
         for guess in ["one", "two"] {
             let gate = &gate;
@@ -392,7 +392,7 @@ fn what_is_remembered_as_wrong_counts_for_whoever_else_tries_it() {
 #[test]
 fn a_check_that_waited_while_its_network_was_closed_is_not_done() {
     let gate = htpasswd();
-    let slot = gate.checks.begin(network(99), Lane::First, None).unwrap();
+    let slot = gate.checks.begin(network(99), Lane::Clean, None).unwrap();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| ask(&gate, "alice", "late guess", 1));
         while gate.checks.waiting() == 0 {
@@ -410,4 +410,19 @@ fn a_check_that_waited_while_its_network_was_closed_is_not_done() {
         assert_eq!(waiting.join().unwrap(), ("throttled", 0));
     });
     assert!(gate.desk().flights.is_empty());
+}
+
+#[test]
+fn no_more_are_checked_at_once_for_a_network_than_may_be_wrong() {
+    let gate = Htpasswd::with_checks(users(FILE), Checks::new(64, 64));
+    for n in 0..8 {
+        assert_eq!(ask(&gate, "bob", &n.to_string(), 1).0, "wrong");
+    }
+    // As if two were being hashed at this moment.
+    gate.desk().leading.insert(network(1), 2);
+    assert_eq!(ask(&gate, "bob", "one too many", 1), ("busy", 0));
+    assert_eq!(ask(&gate, "bob", "correct horse", 2), ("known", 1));
+    gate.desk().leading.remove(&network(1));
+    assert_eq!(ask(&gate, "bob", "correct horse", 1), ("known", 1));
+    assert!(gate.desk().leading.is_empty());
 }

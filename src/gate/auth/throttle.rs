@@ -27,16 +27,17 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(30 * 60);
 const CAPACITY: usize = 65_536;
 
 pub(super) struct Throttle {
-    networks: Aging<Network, Conduct>,
+    networks: Aging<Network, Misses>,
+    /// Apart, so that they cannot be pushed out by what costs nobody anything.
+    closed: Aging<Network, Closed>,
     users: Aging<Digest, Misses>,
 }
 
-/// What a network has done lately.
-#[derive(Clone, Default)]
-struct Conduct {
-    misses: Misses,
+/// A network that had too many.
+#[derive(Clone, Copy)]
+struct Closed {
+    until: Instant,
     penalties: u32,
-    closed_until: Option<Instant>,
 }
 
 /// The last distinct wrong passwords, as many as matter.
@@ -46,31 +47,35 @@ struct Misses(Vec<(Digest, Instant)>);
 impl Throttle {
     pub(super) fn new() -> Throttle {
         Throttle {
-            networks: Aging::new(CAPACITY, FORGIVEN_AFTER),
+            networks: Aging::new(CAPACITY, WINDOW),
+            closed: Aging::new(CAPACITY, FORGIVEN_AFTER),
             users: Aging::new(CAPACITY, WINDOW),
         }
     }
 
     /// How long this network is not listened to from now on, if so.
     pub(super) fn closed(&self, network: Network, now: Instant) -> Option<Duration> {
-        let until = self.networks.recall(&network, now)?.closed_until?;
+        let until = self.closed.recall(&network, now)?.until;
         let left = until.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
+    /// How many more wrong ones may come from this network.
+    pub(super) fn left(&self, network: Network, now: Instant) -> usize {
+        let misses = self.networks.recall(&network, now);
+        MOST_WRONG.saturating_sub(misses.map_or(0, |misses| misses.within_the_window(now)))
+    }
+
     /// Where a check of this user's from this network waits.
     pub(super) fn lane(&self, network: Network, user: &Digest, now: Instant) -> Lane {
-        let has_erred = self
-            .networks
-            .recall(&network, now)
-            .is_some_and(|conduct| conduct.misses.within_the_window(now) > 0);
-        let is_wanted = self
-            .users
-            .recall(user, now)
-            .is_some_and(|misses| misses.within_the_window(now) >= MOST_WRONG);
-        match has_erred || is_wanted {
-            true => Lane::Last,
-            false => Lane::First,
+        let count =
+            |misses: Option<&Misses>| misses.map_or(0, |misses| misses.within_the_window(now));
+        if count(self.networks.recall(&network, now)) > 0 {
+            Lane::Erred
+        } else if count(self.users.recall(user, now)) >= MOST_WRONG {
+            Lane::Wanted
+        } else {
+            Lane::Clean
         }
     }
 
@@ -89,23 +94,31 @@ impl Throttle {
             misses.add(wrong, now);
             self.users.remember(user, misses, now);
         }
-        let known = self.networks.recall(&network, now);
-        if known.is_some_and(|conduct| conduct.misses.contains(&wrong, now)) {
+        // What was under way when it was closed is one and the same offence.
+        if self.closed(network, now).is_some() {
             return None;
         }
-        let mut conduct = known.cloned().unwrap_or_default();
-        conduct.misses.add(wrong, now);
-        let penalty = (conduct.misses.0.len() >= MOST_WRONG).then(|| {
-            let doubled = 1_u32.checked_shl(conduct.penalties).unwrap_or(u32::MAX);
-            FIRST_PENALTY.saturating_mul(doubled).min(LONGEST_PENALTY)
-        });
-        if let Some(penalty) = penalty {
-            conduct.misses.0.clear();
-            conduct.penalties += 1;
-            conduct.closed_until = Some(now + penalty);
+        let known = self.networks.recall(&network, now);
+        if known.is_some_and(|misses| misses.contains(&wrong, now)) {
+            return None;
         }
-        self.networks.remember(network, conduct, now);
-        penalty
+        let mut misses = known.cloned().unwrap_or_default();
+        misses.add(wrong, now);
+        if misses.0.len() < MOST_WRONG {
+            self.networks.remember(network, misses, now);
+            return None;
+        }
+        let before = self.closed.recall(&network, now);
+        let penalties = before.map_or(0, |closed| closed.penalties);
+        let doubled = 1_u32.checked_shl(penalties).unwrap_or(u32::MAX);
+        let penalty = FIRST_PENALTY.saturating_mul(doubled).min(LONGEST_PENALTY);
+        let closed = Closed {
+            until: now + penalty,
+            penalties: penalties.saturating_add(1),
+        };
+        self.networks.remember(network, Misses::default(), now);
+        self.closed.remember(network, closed, now);
+        Some(penalty)
     }
 }
 
@@ -239,29 +252,44 @@ mod tests {
     #[test]
     fn a_user_who_is_guessed_from_everywhere_waits_and_is_never_refused() {
         let mut bench = Bench::new();
-        assert_eq!(bench.lane(999, "alice", 0), Lane::First);
+        assert_eq!(bench.lane(999, "alice", 0), Lane::Clean);
         for n in 0..500 {
             assert_eq!(bench.wrong(n, "alice", &n.to_string(), 0), None);
         }
         assert_eq!(bench.closed(999, 0), None);
-        assert_eq!(bench.lane(999, "alice", 0), Lane::Last);
-        assert_eq!(bench.lane(999, "bob", 0), Lane::First);
-        assert_eq!(bench.lane(999, "alice", 60), Lane::First);
+        assert_eq!(bench.lane(999, "alice", 0), Lane::Wanted);
+        assert_eq!(bench.lane(999, "bob", 0), Lane::Clean);
+        assert_eq!(bench.lane(999, "alice", 60), Lane::Clean);
     }
 
     #[test]
     fn one_slip_puts_a_network_behind_the_others_for_a_minute() {
         let mut bench = Bench::new();
         bench.wrong(1, "alice", "slip", 0);
-        assert_eq!(bench.lane(1, "bob", 59), Lane::Last);
-        assert_eq!(bench.lane(1, "bob", 60), Lane::First);
-        assert_eq!(bench.lane(2, "bob", 1), Lane::First);
+        assert_eq!(bench.lane(1, "bob", 59), Lane::Erred);
+        assert_eq!(bench.lane(1, "bob", 60), Lane::Clean);
+        assert_eq!(bench.lane(2, "bob", 1), Lane::Clean);
+    }
+
+    #[test]
+    fn what_costs_nothing_opens_no_network_that_was_closed_and_a_burst_is_one_offence() {
+        let mut bench = Bench::new();
+        bench.throttle.networks = Aging::new(100, WINDOW);
+        let penalties: Vec<u64> = (0..40)
+            .filter_map(|n| bench.wrong(1, "alice", &n.to_string(), 0))
+            .collect();
+        assert_eq!(penalties, [60]);
+        for n in 2..1_000 {
+            bench.wrong(n, "alice", "known to be wrong", 1);
+        }
+        assert_eq!(bench.closed(1, 1), Some(59));
+        assert_eq!(bench.throttle.left(network(999), bench.at(1)), 9);
     }
 
     #[test]
     fn what_is_kept_in_mind_is_bounded() {
         let mut bench = Bench::new();
-        bench.throttle.networks = Aging::new(100, FORGIVEN_AFTER);
+        bench.throttle.networks = Aging::new(100, WINDOW);
         bench.throttle.users = Aging::new(100, WINDOW);
         for n in 0..1_000 {
             bench.wrong(n, &n.to_string(), "guess", 0);

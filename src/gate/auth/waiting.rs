@@ -40,11 +40,11 @@ impl Waiting {
         self.most
     }
 
-    /// A place, unless all are taken, or half of them by this network.
-    pub(super) fn place(&self, network: Network) -> Option<Place<'_>> {
+    /// A place, unless all are taken, or `share` of them by this network.
+    pub(super) fn place(&self, network: Network, share: usize) -> Option<Place<'_>> {
         let mut counts = self.counts();
         let own = counts.by_network.get(&network).copied().unwrap_or_default();
-        if counts.all >= self.most || own >= self.most.div_ceil(2) {
+        if counts.all >= self.most || own >= share {
             return None;
         }
         counts.all += 1;
@@ -80,19 +80,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_network_takes_half_of_the_places_and_gives_them_back() {
+    fn one_network_takes_its_share_of_the_places_and_gives_them_back() {
         let network = |last| Network::of(IpAddr::from([192, 0, 2, last]));
         let waiting = Waiting::new(5);
-        let own: Vec<_> = (0..4).filter_map(|_| waiting.place(network(1))).collect();
+        let own: Vec<_> = (0..4)
+            .filter_map(|_| waiting.place(network(1), 3))
+            .collect();
         assert_eq!(own.len(), 3);
         let others: Vec<_> = (2..9)
-            .filter_map(|last| waiting.place(network(last)))
+            .filter_map(|last| waiting.place(network(last), 3))
             .collect();
         assert_eq!(others.len(), 2);
         drop(others);
-        assert!(waiting.place(network(1)).is_none());
+        assert!(waiting.place(network(1), 3).is_none());
         drop(own);
-        assert!(waiting.place(network(1)).is_some());
+        assert!(waiting.place(network(1), 3).is_some());
         assert!(waiting.counts().by_network.is_empty());
     }
 }

@@ -40,6 +40,9 @@ use reuse::Reuse;
 /// API never takes them all.
 const MOST_CALLS: usize = 128;
 
+/// Room for so many who wait, also where there are few workers, which they do not take anything from.
+const FEWEST_WAITING: usize = 64;
+
 /// An external API, and what is known from it.
 pub struct Api {
     caller: Caller,
@@ -68,7 +71,7 @@ pub struct ApiSettings<'a> {
     pub timeout: Duration,
     /// How long an answer holds that says nothing of it.
     pub cache: Option<Duration>,
-    /// Threads that requests have in all.
+    /// Requests that are served at once.
     pub workers: usize,
 }
 
@@ -124,7 +127,7 @@ impl Api {
             cache: Cache::new(),
             breaker: Breaker::new(),
             calls: Checks::new((settings.workers / 2).min(MOST_CALLS), usize::MAX),
-            waiting: Waiting::new(settings.workers.saturating_mul(3) / 4),
+            waiting: Waiting::new(settings.workers.max(FEWEST_WAITING)),
             flights: Mutex::default(),
             habit: Habit::default(),
         })
@@ -142,7 +145,7 @@ impl Api {
         if let Some(answer) = self.cache.recall(question, begun) {
             return ruling(Ok(answer));
         }
-        let Some(_place) = self.waiting.place(network) else {
+        let Some(_place) = self.waiting.place(network, self.waiting.most().div_ceil(4)) else {
             return busy();
         };
         let deadline = begun + self.timeout;
@@ -251,7 +254,7 @@ struct Leader<'a> {
 impl Leader<'_> {
     fn ask(mut self, question: &Question<'_>, network: Network, deadline: Instant) -> Ruling {
         let api = self.api;
-        let Some(slot) = api.calls.begin(network, Lane::First, Some(deadline)) else {
+        let Some(slot) = api.calls.begin(network, Lane::Clean, Some(deadline)) else {
             self.land(Landing::Busy);
             return busy();
         };
