@@ -153,13 +153,18 @@ impl fmt::Display for Fault {
 
 /// What may be shown of a value: without the user information and the query of a URL, and not without end.
 pub(crate) fn redact(text: &str) -> String {
-    let (scheme, rest) = match text.find("://") {
-        Some(at) => text.split_at(at + "://".len()),
-        None => ("", text),
+    // What stands before `://` and is no scheme may be `user:password@`, or a password that holds these signs.
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, _)) if scheme.chars().all(is_scheme) => {
+            text.split_at(scheme.len() + "://".len())
+        }
+        _ => ("", text),
     };
+    let is_url = text.contains("://");
     // A path may hold an `@`; all else that does may be `user:password@host`. A password may hold `/` and `?`, so it
     // is the last `@` that counts.
-    let is_path = scheme.is_empty()
+    let is_path = !is_url
         && ["/", ".", "unix:"]
             .iter()
             .any(|start| rest.starts_with(start));
@@ -172,7 +177,7 @@ pub(crate) fn redact(text: &str) -> String {
         _ => rest,
     };
     match rest.split_once('?') {
-        Some((before, _)) if !scheme.is_empty() => {
+        Some((before, _)) if is_url => {
             safe.push_str(before);
             safe.push_str("?…");
         }
@@ -276,6 +281,10 @@ mod tests {
             ("http://user:pa55@host:5000", "http://…@host:5000"),
             ("http://user:p/a?5@5@host", "http://…@host"),
             ("user:pa55@host", "…@host"),
+            ("user:pa55@http://host:5000", "…@http://host:5000"),
+            ("user:pa://55@host", "…@host"),
+            ("/a://user:pa55@host", "…@host"),
+            ("a b://host?key=pa55", "a b://host?…"),
             ("https://api/check?key=pa55", "https://api/check?…"),
             ("http://host:5000", "http://host:5000"),
             ("unix:/run/a@b", "unix:/run/a@b"),
