@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-use crate::gate::auth::{BCRYPT_COSTS, Content, Hash, bcrypt, lines, shown};
+use crate::gate::auth::{BCRYPT_COSTS, BOM, Content, Hash, bcrypt, lines, shown};
 use ask::Times;
 use file::Locked;
 
@@ -255,6 +255,11 @@ fn delete(contents: &[u8], user: &[u8]) -> Option<(Vec<u8>, usize)> {
         }
     }
     new.extend_from_slice(contents.get(at..).unwrap_or_default());
+    // Two files that were put together may have a byte order mark on a later line, where it is part of a name. On the first
+    // line it would be none, and somebody else would have this password.
+    if new.starts_with(BOM) && !contents.starts_with(BOM) {
+        new.insert(0, b'\n');
+    }
     (removed > 0).then_some((new, left))
 }
 

@@ -248,6 +248,25 @@ fn a_user_who_is_there_twice_is_not_changed_but_can_be_removed() {
 }
 
 #[test]
+fn removing_a_user_gives_nobody_another_name() {
+    let directory = Directory::new();
+    let marked = "\u{feff}eve:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=\n";
+    for (text, left) in [
+        (format!("{BOB}\n{marked}"), format!("\n{marked}")),
+        (
+            format!("\u{feff}{BOB}\n{marked}"),
+            format!("\u{feff}{marked}"),
+        ),
+        (format!("\u{feff}{BOB}\nx:y\n"), "\u{feff}x:y\n".to_owned()),
+    ] {
+        let file = directory.file(text.as_bytes());
+        done(&file, remove("bob"), b"");
+        assert_eq!(fs::read_to_string(&file).unwrap(), left);
+        assert!(passwd(&file, verify("eve"), b"correct horse").is_err());
+    }
+}
+
+#[test]
 fn the_list_is_aligned_and_hides_no_fault() {
     let directory = Directory::new();
     let text = format!(

@@ -27,4 +27,4 @@ pub use users::{LineFault, Users};
 
 pub(crate) use hash::{Hash, bcrypt};
 pub(crate) use shape::BCRYPT_COSTS;
-pub(crate) use users::{Content, lines, shown};
+pub(crate) use users::{BOM, Content, lines, shown};

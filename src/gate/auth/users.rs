@@ -17,7 +17,8 @@ use super::toil::Toil;
 
 /// Far more than the largest file that makes sense (a million users), and far less than what would hurt to read.
 const LARGEST_FILE: u64 = 256 * 1024 * 1024;
-const BOM: &[u8] = b"\xef\xbb\xbf";
+/// What some editors put in front of a text, where it means nothing.
+pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// One fault of a password file.
 #[derive(Clone, Debug, PartialEq, Eq)]
