@@ -31,3 +31,6 @@ pub mod stream;
 pub mod tls;
 
 pub mod log;
+
+#[cfg(any(test, fuzzing))]
+pub mod properties;

@@ -5,6 +5,8 @@
 
 mod ask;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 
 use std::fmt::Write as _;
 use std::io::Write;

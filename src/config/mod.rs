@@ -10,6 +10,8 @@ mod endpoint;
 mod fault;
 mod file;
 mod host;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod reader;
 mod settings;
 mod source;

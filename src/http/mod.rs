@@ -24,6 +24,8 @@ mod write;
 
 #[cfg(test)]
 mod equivalence;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 
 pub use answer::{Form, Shape, basic_challenge, write_confirmation};
 pub use body::{Body, is_bad_chunk};

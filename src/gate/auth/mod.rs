@@ -14,6 +14,8 @@ mod hash;
 mod htpasswd;
 mod memory;
 mod network;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod shape;
 mod throttle;
 mod toil;
