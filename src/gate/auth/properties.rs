@@ -171,7 +171,10 @@ pub(crate) fn password_file(input: &[u8]) {
     }
 
     let Ok(found) = whole else { return };
-    for (_, text) in &found {
+    for (user, text) in &found {
+        // A line ends at its feed and a name at its colon, and neither is printed anywhere as it is.
+        let is_odd = |byte: &u8| byte.is_ascii_control() || *byte == b':';
+        assert!(!user.is_empty() && !user.iter().any(is_odd), "{}", shown());
         match Hash::parse(text.as_bytes()) {
             Ok(hash) => is_bounded(&hash),
             Err(fault) => panic!("{text}: {fault}"),
