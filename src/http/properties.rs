@@ -144,7 +144,7 @@ fn dripped_body_of(bytes: &[u8], framing: Framing) -> Outcome {
 
 /// Some places to cut at: all of them in what is short, else the ends and a few in between.
 fn cuts(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    const ALL: usize = 40;
+    const ALL: usize = 24;
     let length = bytes.len();
     let mut dice = Dice::of(bytes);
     let count = length.min(ALL) + 1;
