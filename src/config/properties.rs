@@ -51,8 +51,16 @@ pub(crate) fn configuration(input: &[u8]) {
     assert!(again.faults.is_empty(), "{}", shown());
     assert!(texts(&again).eq(texts(&lines)), "{}", shown());
 
-    for (id, given) in lines.values.iter().take(MOST) {
+    let values = lines.values.iter().take(MOST);
+    for (id, given) in values.clone() {
         is_the_same_everywhere(id.setting(), &given.text);
+    }
+    // What holds the word already shows it for other reasons.
+    let word = SECRET.as_bytes();
+    if input.windows(word.len()).any(|part| part == word) {
+        return;
+    }
+    for (id, given) in values {
         keeps_secrets(id.setting(), &given.text);
     }
     for line in input.split(|byte| *byte == b'\n').take(MOST) {
