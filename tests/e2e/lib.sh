@@ -9,6 +9,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 portreeve=${PORTREEVE:-$root/target/release/portreeve}
 name=${0##*/}
+# Where the rooms are; other directories of tests have their own.
+rooms=$root/target/e2e
 checks=0
 started=()
 
@@ -18,8 +20,8 @@ begin() {
         echo "$name: no $portreeve: cargo build --release" >&2
         exit 1
     }
-    mkdir -p "$root/target/e2e"
-    work=$(mktemp -d "$root/target/e2e/$name.XXXXXX")
+    mkdir -p "$rooms"
+    work=$(mktemp -d "$rooms/$name.XXXXXX")
     trap finish EXIT
     trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
 }
@@ -215,7 +217,7 @@ finish() {
         kill -KILL "$pid" 2>/dev/null
         wait "$pid" 2>/dev/null
     done
-    if ((status != 0)); then
+    if ((status != 0)) && [[ -z ${explained:-} ]]; then
         for log in "$work"/*.log; do
             [[ -s $log ]] || continue
             printf -- '---- the end of %s\n' "${log##*/}"
