@@ -69,5 +69,5 @@ def percentile(times, of):
 
 def figures(**named):
     """What a script reads."""
-    print(*(f"{name}={value:.2f}" if isinstance(value, float) else f"{name}={value}" for name, value in named.items()),
+    print(*(f"{name}={value:.3f}" if isinstance(value, float) else f"{name}={value}" for name, value in named.items()),
           flush=True)

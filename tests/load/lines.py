@@ -50,12 +50,12 @@ def as_json(line):
 
 well = {"text": text, "json": as_json}[sys.argv[1]]
 lines = odd = 0
-# What is not UTF-8 is odd too, and is found: it becomes what no pattern has.
-with open(sys.argv[2], encoding="utf-8", errors="replace", newline="\n") as log:
+# What is not UTF-8 is odd too: it becomes lone surrogates.
+with open(sys.argv[2], encoding="utf-8", errors="surrogateescape", newline="\n") as log:
     for line in log:
         lines += 1
         try:
-            fine = well(line) and "\ufffd" not in line
+            fine = well(line) and not re.search("[\ud800-\udfff]", line)
         except ValueError:
             fine = False
         if not fine:
