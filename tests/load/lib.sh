@@ -36,7 +36,7 @@ rows=()
 missed=0
 
 row() { # WHAT SEEN BAR VERDICT
-    rows+=("$(printf '%-72s %16s  %-10s %s' "$@")")
+    rows+=("$1"$'\t'"$2"$'\t'"$3"$'\t'"$4")
     # So that somebody who watches sees it at once.
     printf '  %s: %s%s\n' "$1" "$2" "${3:+ ($3: $4)}"
 }
@@ -71,9 +71,17 @@ median() { # FIGURE...
 
 # Prints the table; last of all in every script. Fails if a bar was missed.
 verdict() {
+    local columns each widest=${#name}
+    for each in "${rows[@]}"; do
+        columns=${each%%$'\t'*}
+        ((${#columns} <= widest)) || widest=${#columns}
+    done
     checks=${#rows[@]}
-    printf '\n%-72s %16s  %s\n' "$name" seen bar
-    printf '%s\n' "${rows[@]}"
+    printf "\n%-${widest}s  %16s  %s\n" "$name" seen bar
+    for each in "${rows[@]}"; do
+        IFS=$'\t' read -r -a columns <<<"$each"
+        printf "%-${widest}s  %16s  %-12s %s\n" "${columns[@]}"
+    done
     if ((missed > 0)); then
         explained=yes
         printf '%s: %d bars missed\n' "$name" "$missed"
