@@ -141,7 +141,7 @@ def small(port, tls, connections, seconds, script=None, arguments=()):
     ).stdout
     done = re.search(r"(\d+) requests in ([\d.]+)(m?s|m),", said)
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)", said)
-    if not done or bad:
+    if not done or bad or done[1] == "0":
         raise Refused(bad[0] if bad else said[-200:])
     return int(done[1]), float(done[2]) * {"ms": 0.001, "s": 1, "m": 60}[done[3]]
 
