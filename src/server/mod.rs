@@ -4,9 +4,12 @@
 
 mod asking;
 mod caretaker;
+mod handed_over;
 mod listener;
+mod notify;
 mod poller;
 mod prepare;
+mod volatile;
 mod workers;
 
 use std::io;
@@ -27,6 +30,7 @@ use crate::gate::Gatekeeper;
 use crate::log;
 use crate::relay::Relay;
 use asking::Discovery;
+use handed_over::HandedOver;
 use listener::Listener;
 use poller::{Limits, Poller};
 use prepare::{Prepared, Writing, prepare};
@@ -57,6 +61,7 @@ pub fn auth(settings: Settings) -> ExitCode {
 }
 
 fn start(settings: Settings, role: Role) -> ExitCode {
+    let handed_over = HandedOver::take();
     log::start(settings.log);
     log_panics();
     let signals = match Signals::new([SIGTERM, SIGINT]) {
@@ -66,8 +71,11 @@ fn start(settings: Settings, role: Role) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ready = prepare(&settings, Writing::Allowed)
-        .and_then(|prepared| bind(&settings, &prepared).map(|bound| (prepared, bound)));
+    let ready = handed_over.and_then(|handed_over| {
+        let prepared = prepare(&settings, Writing::Allowed)?;
+        let bound = bind(&settings, &prepared, handed_over)?;
+        Ok((prepared, bound))
+    });
     let (prepared, bound) = match ready {
         Ok(ready) => ready,
         Err(faults) => {
@@ -135,16 +143,21 @@ struct Bound {
     admin: Option<Admin>,
 }
 
-fn bind(settings: &Settings, prepared: &Prepared) -> Result<Bound, Vec<Fault>> {
+fn bind(
+    settings: &Settings,
+    prepared: &Prepared,
+    mut handed_over: HandedOver,
+) -> Result<Bound, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut listeners = Vec::new();
     for listen in &settings.listen {
         let tls = prepared.tls.as_ref();
-        match Listener::bind(&listen.value, tls, settings.timeouts.body) {
+        match Listener::bind(&listen.value, tls, settings.timeouts.body, &mut handed_over) {
             Ok(listener) => listeners.push(listener),
             Err(error) => faults.push(listen.fault(bind_reason(&error))),
         }
     }
+    faults.extend(handed_over.faults());
     let admin = settings.admin.as_ref().and_then(|place| {
         let bound = Admin::bind(&place.value);
         bound
@@ -242,9 +255,12 @@ fn run(
     thread::Builder::new()
         .name("poller".into())
         .spawn(move || watched.run(listeners, &workers, open))?;
+    notify::ready();
+    notify::give_signs_of_life(Arc::clone(&poller))?;
 
     // Everything goes on in other threads; this one waits for the end.
     let _ = signals.forever().next();
+    notify::stopping();
     ::log::info!(
         "stopping: no new connections, requests in flight get {} s",
         timeouts.drain.as_secs()

@@ -60,6 +60,7 @@ pub struct Poller {
     next_sweep: AtomicU64,
     started: Instant,
     next_id: AtomicU64,
+    turns: AtomicU64,
     draining: AtomicBool,
     /// Whether the last attempt to accept found nothing left to accept with.
     exhausted: AtomicBool,
@@ -116,6 +117,7 @@ impl Poller {
             next_sweep: AtomicU64::new(u64::MAX),
             started: Instant::now(),
             next_id: AtomicU64::new(FIRST_CONNECTION),
+            turns: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             seats,
@@ -170,6 +172,7 @@ impl Poller {
         let mut paused_until: Option<Instant> = None;
         let mut events = Vec::with_capacity(EVENTS);
         loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             events.clear();
             match epoll::wait(
                 &self.epoll,
@@ -362,8 +365,14 @@ impl Poller {
         u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn wake(&self) {
+    /// Makes it go round once more.
+    pub fn wake(&self) {
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// How often it has gone round; one that has been woken and stays at the same number hangs.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     fn clear_wake(&self) {
