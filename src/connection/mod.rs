@@ -65,6 +65,8 @@ pub struct Connection {
     /// When the last head was there whole.
     asked: Instant,
     known: bool,
+    /// Whether no request of it has come yet.
+    is_new: bool,
     _seat: Seat,
 }
 
@@ -110,6 +112,7 @@ impl Connection {
             deadline: now + timeouts.header,
             asked: now,
             known: false,
+            is_new: true,
             _seat: seat,
         }
     }
@@ -129,12 +132,10 @@ impl Connection {
         self.phase == Phase::Idle
     }
 
-    /// Whether no request of it is under way, so that it can be closed without harm.
+    /// Whether it is between two requests, so that it can be closed without harm: a client that keeps a connection knows
+    /// that it may end, and asks again on another; one whose first request is lost does not.
     pub fn awaits_request(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Handshake | Phase::Idle | Phase::Head { .. }
-        ) && !self.stream().has_unsent()
+        self.phase == Phase::Idle && !self.is_new && !self.stream().has_unsent()
     }
 
     /// Whether it is only being read to its end.
@@ -259,6 +260,7 @@ impl Connection {
                 Ok(Some((head, length))) => {
                     self.input.consume(length);
                     self.phase = Phase::Idle;
+                    self.is_new = false;
                     self.asked = Instant::now();
                     return Some(Step::Serve(Box::new(head)));
                 }
