@@ -96,6 +96,23 @@ fn a_request_whose_client_had_connected_before_the_end_is_answered() {
 }
 
 #[test]
+fn who_is_in_the_queue_at_the_end_is_answered() {
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url()]);
+    gate.halt();
+    let mut clients: Vec<_> = (0..100).map(|_| gate.http()).collect();
+    for client in &mut clients {
+        client.request("GET /", &[AUTH]);
+    }
+    gate.signal(Signal::TERM);
+    gate.go_on();
+    for client in &mut clients {
+        assert_eq!(client.answer().status(), 200);
+    }
+    assert_eq!(gate.wait().code(), Some(0));
+}
+
+#[test]
 fn a_client_that_never_asks_does_not_use_up_the_drain_time() {
     let gate = Gate::start(&["--backend", "http://127.0.0.1:5000", "--drain-timeout", "8"]);
     let _silent = [gate.http(), gate.http()];

@@ -80,6 +80,11 @@ impl HandedOver {
         Some(self.unix.swap_remove(at))
     }
 
+    /// How many nobody has asked for yet.
+    pub fn len(&self) -> usize {
+        self.tcp.len() + self.unix.len()
+    }
+
     /// What nobody has asked for: clients would wait there for ever.
     pub fn faults(&self) -> Vec<Fault> {
         let tcp = self.tcp.iter().map(|(address, _)| address.to_string());

@@ -25,6 +25,7 @@ pub struct Listener {
     tls: Option<Arc<rustls::ServerConfig>>,
     silence: Duration,
     family: Family,
+    is_handed_over: bool,
 }
 
 /// Who can connect, and what is left to do at the end.
@@ -45,11 +46,13 @@ impl Listener {
         silence: Duration,
         handed_over: &mut HandedOver,
     ) -> io::Result<Listener> {
+        let given = handed_over.len();
         let Bound(fd, url, family) = match listen {
             Listen::Https(place) => bind_tcp("https", place, handed_over)?,
             Listen::Http(place) => bind_tcp("http", place, handed_over)?,
             Listen::Unix(path) => bind_local(path, handed_over)?,
         };
+        let is_handed_over = handed_over.len() < given;
         rustix::net::listen(&fd, BACKLOG)?;
         let tls = match listen {
             // Never in the clear for want of a certificate.
@@ -62,6 +65,7 @@ impl Listener {
             tls: tls.map(Arc::clone),
             silence,
             family,
+            is_handed_over,
         })
     }
 
@@ -88,6 +92,11 @@ impl Listener {
         Ok(connection
             .ok()
             .map(|connection| (Stream::tls(socket, connection), peer)))
+    }
+
+    /// Whether somebody else holds it open, so that its queue does not end with this.
+    pub fn is_handed_over(&self) -> bool {
+        self.is_handed_over
     }
 
     /// Whether its clients speak TLS.

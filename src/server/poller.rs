@@ -27,6 +27,8 @@ use crate::stream::Interest;
 const MOST_DISCARDING: usize = 1024;
 /// Connections accepted in one turn from one listener.
 const ACCEPTS: usize = 64;
+/// Turns of accepting from one listener at the end: all that its queue can hold.
+const LAST_TURNS: usize = 64;
 /// How long accepting pauses when descriptors or memory have run out.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Deadlines are looked at no more often than this.
@@ -185,6 +187,7 @@ impl Poller {
             if self.draining.load(Ordering::Acquire)
                 && let Some(_dropped_at_the_end) = open.take()
             {
+                self.accept_the_last(&listeners, workers);
                 listeners.clear();
                 self.close_awaiting();
             }
@@ -224,6 +227,17 @@ impl Poller {
             workers.submit(connection);
         } else if connection.discard() {
             self.park(connection, Interest::Read);
+        }
+    }
+
+    /// Accepts who is in a queue that ends with its listener: they have connected, and their requests are on their way.
+    fn accept_the_last(&self, listeners: &[Listener], workers: &Arc<Workers>) {
+        for listener in listeners.iter().filter(|one| !one.is_handed_over()) {
+            for _ in 0..LAST_TURNS {
+                if self.accept(listener, workers) {
+                    break;
+                }
+            }
         }
     }
 
