@@ -116,6 +116,55 @@ fn a_refused_client_that_is_silent_does_not_use_up_the_drain_time() {
 }
 
 #[test]
+fn a_request_whose_client_had_connected_before_the_end_is_answered() {
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url()]);
+    let mut half = gate.http();
+    half.send("GET / HTTP/1.1\r\n");
+    let mut silent = gate.http();
+    let mut kept = gate.http();
+    kept.request("GET /", &[AUTH]);
+    assert_eq!(kept.answer().status(), 200);
+    gate.signal(Signal::TERM);
+    gate.messages.wait_for_text("stopping: no new connections");
+    half.send(format!("Host: x\r\n{AUTH}\r\n\r\n"));
+    silent.request("GET /", &[AUTH]);
+    for client in [&mut half, &mut silent] {
+        let answer = client.answer();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.field("connection"), Some("close"));
+    }
+    let outcome = gate.wait();
+    assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
+}
+
+#[test]
+fn who_is_in_the_queue_at_the_end_is_answered() {
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url()]);
+    gate.halt();
+    let mut clients: Vec<_> = (0..100).map(|_| gate.http()).collect();
+    for client in &mut clients {
+        client.request("GET /", &[AUTH]);
+    }
+    gate.signal(Signal::TERM);
+    gate.go_on();
+    for client in &mut clients {
+        assert_eq!(client.answer().status(), 200);
+    }
+    assert_eq!(gate.wait().code(), Some(0));
+}
+
+#[test]
+fn a_client_that_never_asks_does_not_use_up_the_drain_time() {
+    let gate = Gate::start(&["--backend", "http://127.0.0.1:5000", "--drain-timeout", "8"]);
+    let _silent = [gate.http(), gate.http()];
+    let outcome = gate.terminate();
+    assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
+    assert!(!outcome.text().contains("were cut"), "{outcome:#?}");
+}
+
+#[test]
 fn unix_sockets_are_gone_after_the_end() {
     let dir = Dir::new();
     let (listener, admin) = (dir.path("gate.sock"), dir.path("admin.sock"));

@@ -81,6 +81,8 @@ pub struct Connection {
     /// When the last head was there whole.
     asked: Instant,
     known: bool,
+    /// Whether no request of it has come yet.
+    is_new: bool,
     _seat: Seat,
 }
 
@@ -126,6 +128,7 @@ impl Connection {
             deadline: now + timeouts.header,
             asked: now,
             known: false,
+            is_new: true,
             _seat: seat,
         }
     }
@@ -145,17 +148,16 @@ impl Connection {
         self.phase == Phase::Idle
     }
 
-    /// Whether no request of it is under way, so that it can be closed without harm.
+    /// Whether it is between two requests, so that it can be closed without harm: a client that keeps a connection knows
+    /// that it may end, and asks again on another; one whose first request is lost does not.
     pub fn awaits_request(&self) -> bool {
-        match self.phase {
+        let is_between = match self.phase {
+            Phase::Idle => !self.is_new,
             // Where a body is skipped, its request was answered.
-            Phase::Handshake
-            | Phase::Idle
-            | Phase::Head { .. }
-            | Phase::Skip(_)
-            | Phase::SkipChunks { .. } => !self.stream().has_unsent(),
-            Phase::Discard { .. } => false,
-        }
+            Phase::Skip(_) | Phase::SkipChunks { .. } => true,
+            Phase::Handshake | Phase::Head { .. } | Phase::Discard { .. } => false,
+        };
+        is_between && !self.stream().has_unsent()
     }
 
     /// Memory that holds what has come of a request, in bytes.
@@ -309,6 +311,7 @@ impl Connection {
                 Ok(Some((head, length))) => {
                     self.input.consume(length);
                     self.phase = Phase::Idle;
+                    self.is_new = false;
                     self.asked = Instant::now();
                     return Some(Step::Decide(Box::new(head)));
                 }

@@ -28,6 +28,8 @@ const DISCARD_SILENCE: Duration = Duration::from_secs(5);
 const DISCARD_READS: usize = 16;
 /// What a client that is being discarded has left once the gate is to end.
 const DISCARD_AT_THE_END: Duration = Duration::from_secs(1);
+/// For a request to arrive whose client had connected before the gate was told to stop: it is on its way.
+const REQUEST_AT_THE_END: Duration = Duration::from_secs(2);
 /// The status of an auth service's yes.
 const CONFIRMED: u16 = 200;
 
@@ -155,11 +157,18 @@ impl Connection {
         Instant::now() < until
     }
 
-    /// Leaves a client that is being discarded little time, because the gate is to end.
+    /// Leaves little time to a client that is being discarded or whose request is on its way, because the gate is to end.
     pub fn hurry(&mut self) {
-        if let Phase::Discard { until } = &mut self.phase {
-            *until = (*until).min(Instant::now() + DISCARD_AT_THE_END);
-            self.deadline = self.deadline.min(*until);
+        match &mut self.phase {
+            Phase::Discard { until } => {
+                *until = (*until).min(Instant::now() + DISCARD_AT_THE_END);
+                self.deadline = self.deadline.min(*until);
+            }
+            Phase::Handshake | Phase::Head { .. } => {
+                let until = Instant::now() + REQUEST_AT_THE_END;
+                self.deadline = self.deadline.min(until);
+            }
+            Phase::Idle | Phase::Skip(_) | Phase::SkipChunks { .. } => {}
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::net::SocketFlags;
 
+use super::handed_over::HandedOver;
 use crate::config::{HostPort, Listen};
 use crate::log::Peer;
 use crate::stream::{Socket, Stream, bind_unix};
@@ -23,21 +24,35 @@ pub struct Listener {
     url: String,
     tls: Option<Arc<rustls::ServerConfig>>,
     silence: Duration,
-    unix_path: Option<PathBuf>,
+    family: Family,
+    is_handed_over: bool,
+}
+
+/// Who can connect, and what is left to do at the end.
+enum Family {
+    Tcp,
+    /// A Unix socket of somebody else's, who removes it.
+    Unix,
+    /// A Unix socket of our own, at this path.
+    OwnUnix(PathBuf),
 }
 
 impl Listener {
-    /// Binds `listen`. `tls` is for `https://`; `silence` is the idle time-out of an accepted connection's bodies.
+    /// Binds `listen`, or takes what was handed over for it. `tls` is for `https://`; `silence` is the idle time-out of
+    /// an accepted connection's bodies.
     pub fn bind(
         listen: &Listen,
         tls: Option<&Arc<rustls::ServerConfig>>,
         silence: Duration,
+        handed_over: &mut HandedOver,
     ) -> io::Result<Listener> {
-        let Bound(fd, url, unix_path) = match listen {
-            Listen::Https(place) => bind_tcp("https", place)?,
-            Listen::Http(place) => bind_tcp("http", place)?,
-            Listen::Unix(path) => bind_local(path)?,
+        let given = handed_over.len();
+        let Bound(fd, url, family) = match listen {
+            Listen::Https(place) => bind_tcp("https", place, handed_over)?,
+            Listen::Http(place) => bind_tcp("http", place, handed_over)?,
+            Listen::Unix(path) => bind_local(path, handed_over)?,
         };
+        let is_handed_over = handed_over.len() < given;
         rustix::net::listen(&fd, BACKLOG)?;
         let tls = match listen {
             // Never in the clear for want of a certificate.
@@ -49,7 +64,8 @@ impl Listener {
             url,
             tls: tls.map(Arc::clone),
             silence,
-            unix_path,
+            family,
+            is_handed_over,
         })
     }
 
@@ -58,11 +74,11 @@ impl Listener {
     pub fn accept(&self) -> rustix::io::Result<Option<(Stream, Peer)>> {
         let (fd, address) = rustix::net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC)?;
         // Asked later, the address of a client that has reset meanwhile would be unknown.
-        let peer = match (address.map(SocketAddr::try_from), &self.unix_path) {
+        let peer = match (address.map(SocketAddr::try_from), &self.family) {
             // A v4-mapped peer is its IPv4 address, everywhere.
             (Some(Ok(address)), _) => Peer::Address(address.ip().to_canonical()),
-            (_, Some(_)) => Peer::Unix,
-            (_, None) => return Ok(None),
+            (_, Family::Unix | Family::OwnUnix(_)) => Peer::Unix,
+            (_, Family::Tcp) => return Ok(None),
         };
         let socket = Socket::new(fd);
         socket.send_at_once();
@@ -76,6 +92,11 @@ impl Listener {
         Ok(connection
             .ok()
             .map(|connection| (Stream::tls(socket, connection), peer)))
+    }
+
+    /// Whether somebody else holds it open, so that its queue does not end with this.
+    pub fn is_handed_over(&self) -> bool {
+        self.is_handed_over
     }
 
     /// Whether its clients speak TLS.
@@ -98,16 +119,25 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(path) = &self.unix_path {
+        if let Family::OwnUnix(path) = &self.family {
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
-/// What binding gives: the socket, its URL, and the path to remove at the end.
-struct Bound(OwnedFd, String, Option<PathBuf>);
+/// What binding gives: the socket, its URL, and its kind.
+struct Bound(OwnedFd, String, Family);
 
-fn bind_tcp(scheme: &str, place: &HostPort) -> io::Result<Bound> {
+fn bind_tcp(scheme: &str, place: &HostPort, handed_over: &mut HandedOver) -> io::Result<Bound> {
+    let listener = match handed_over.tcp(place) {
+        Some(listener) => listener,
+        None => new_tcp(scheme, place)?,
+    };
+    let url = format!("{scheme}://{}", listener.local_addr()?);
+    Ok(Bound(listener.into(), url, Family::Tcp))
+}
+
+fn new_tcp(scheme: &str, place: &HostPort) -> io::Result<TcpListener> {
     let wanted: Vec<_> = place.to_socket_addrs()?.collect();
     let listener = TcpListener::bind(wanted.as_slice()).or_else(|error| {
         let any_v6 = wanted
@@ -121,8 +151,7 @@ fn bind_tcp(scheme: &str, place: &HostPort) -> io::Result<Bound> {
         TcpListener::bind(instead)
     })?;
     listener.set_nonblocking(true)?;
-    let url = format!("{scheme}://{}", listener.local_addr()?);
-    Ok(Bound(listener.into(), url, None))
+    Ok(listener)
 }
 
 fn lacks_ipv6(error: &io::Error) -> bool {
@@ -133,12 +162,15 @@ fn lacks_ipv6(error: &io::Error) -> bool {
     )
 }
 
-fn bind_local(path: &Path) -> io::Result<Bound> {
-    let listener = bind_unix(path)?;
+fn bind_local(path: &Path, handed_over: &mut HandedOver) -> io::Result<Bound> {
+    let (listener, family) = match handed_over.unix(path) {
+        Some(listener) => (listener, Family::Unix),
+        None => (bind_unix(path)?, Family::OwnUnix(path.to_owned())),
+    };
     listener.set_nonblocking(true)?;
     Ok(Bound(
         listener.into(),
         format!("unix:{}", path.display()),
-        Some(path.to_owned()),
+        family,
     ))
 }

@@ -4,12 +4,15 @@
 
 mod asking;
 mod caretaker;
+mod handed_over;
 mod listener;
+mod notify;
 mod parked;
 mod poller;
 mod prepare;
 mod queues;
 mod reload;
+mod volatile;
 mod workers;
 
 use std::io;
@@ -30,6 +33,7 @@ use crate::gate::Gatekeeper;
 use crate::log;
 use crate::relay::Relay;
 use asking::Discovery;
+use handed_over::HandedOver;
 use listener::Listener;
 use poller::{Limits, Poller};
 use prepare::{Prepared, Writing, prepare};
@@ -43,8 +47,6 @@ const OTHER_DESCRIPTORS: usize = 64;
 /// How long new clients may come after the signal to end, and how long those that are idle have to come with another
 /// request: as long as whoever spreads clients over several gates may need to see that this one ends.
 const LAG: Duration = Duration::from_secs(5);
-/// How long those have that came last before the end.
-const NEWCOMERS: Duration = Duration::from_secs(1);
 
 /// What the process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,7 @@ pub fn auth(settings: Settings) -> ExitCode {
 }
 
 fn start(settings: Settings, role: Role) -> ExitCode {
+    let handed_over = HandedOver::take();
     log::start(settings.log);
     log_panics();
     let signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
@@ -76,8 +79,11 @@ fn start(settings: Settings, role: Role) -> ExitCode {
         }
     };
     let before = reload::Before::of(&settings);
-    let ready = prepare(&settings, Writing::Allowed)
-        .and_then(|prepared| bind(&settings, &prepared).map(|bound| (prepared, bound)));
+    let ready = handed_over.and_then(|handed_over| {
+        let prepared = prepare(&settings, Writing::Allowed)?;
+        let bound = bind(&settings, &prepared, handed_over)?;
+        Ok((prepared, bound))
+    });
     let (prepared, bound) = match ready {
         Ok(ready) => ready,
         Err(faults) => {
@@ -145,16 +151,21 @@ struct Bound {
     admin: Option<Admin>,
 }
 
-fn bind(settings: &Settings, prepared: &Prepared) -> Result<Bound, Vec<Fault>> {
+fn bind(
+    settings: &Settings,
+    prepared: &Prepared,
+    mut handed_over: HandedOver,
+) -> Result<Bound, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut listeners = Vec::new();
     for listen in &settings.listen {
         let tls = prepared.tls.as_ref();
-        match Listener::bind(&listen.value, tls, settings.timeouts.body) {
+        match Listener::bind(&listen.value, tls, settings.timeouts.body, &mut handed_over) {
             Ok(listener) => listeners.push(listener),
             Err(error) => faults.push(listen.fault(bind_reason(&error))),
         }
     }
+    faults.extend(handed_over.faults());
     let admin = settings.admin.as_ref().and_then(|place| {
         let bound = Admin::bind(&place.value);
         bound
@@ -252,21 +263,26 @@ fn run(
     listeners
         .iter()
         .for_each(|listener| ::log::info!("listening on {listener}"));
+    let are_handed_over = listeners.iter().all(Listener::is_handed_over);
     let (open, all_closed) = channel();
     let watched = Arc::clone(&poller);
     thread::Builder::new()
         .name("poller".into())
         .spawn(move || watched.run(listeners, &workers, open))?;
+    notify::ready();
+    notify::give_signs_of_life(Arc::clone(&poller))?;
 
     // Everything goes on in other threads; this one waits for the end.
     let signal = await_end(&mut signals, &reload);
+    notify::stopping();
     let begun = Instant::now();
     let until = begun + timeouts.drain;
     // Whoever watches this gate needs a while to see that it ends and sends clients there until then. At a terminal nobody
-    // does.
+    // does, and where systemd holds the sockets clients wait in them for the next gate.
     let grace = LAG.min(timeouts.drain / 2);
     let lag = match signal {
         SIGINT => Duration::ZERO,
+        _ if are_handed_over => Duration::ZERO,
         _ => grace,
     };
     ::log::info!(
@@ -285,9 +301,8 @@ fn run(
     poller.stop_accepting();
     // Before that another client may come, and the paths of Unix sockets are still there.
     let _ = all_closed.recv();
-    // A client that does not know yet gets one more answer, which tells it; the last to come need time for it too.
-    let latest = (begun + grace).max(Instant::now() + NEWCOMERS.min(timeouts.drain / 4));
-    seats.wait_until_empty(latest);
+    // A client that does not know yet gets one more answer, which tells it.
+    seats.wait_until_empty(begun + grace);
     poller.drain();
     if !seats.wait_until_empty(until) {
         ::log::warn!(

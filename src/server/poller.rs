@@ -25,6 +25,8 @@ use crate::stream::Interest;
 
 /// Connections accepted in one turn from one listener.
 const ACCEPTS: usize = 64;
+/// Turns of accepting from one listener at the end: all that its queue can hold.
+const LAST_TURNS: usize = 64;
 /// How long accepting pauses when descriptors or memory have run out.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Deadlines are looked at no more often than this.
@@ -58,6 +60,7 @@ pub struct Poller {
     next_sweep: AtomicU64,
     started: Instant,
     next_id: AtomicU64,
+    turns: AtomicU64,
     accepting: AtomicBool,
     /// Whether nobody may be between two requests any more.
     draining: AtomicBool,
@@ -81,6 +84,7 @@ impl Poller {
             started: Instant::now(),
             next_id: AtomicU64::new(FIRST_CONNECTION),
             accepting: AtomicBool::new(true),
+            turns: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             seats,
@@ -147,6 +151,7 @@ impl Poller {
         let mut paused_until: Option<Instant> = None;
         let mut events = Vec::with_capacity(EVENTS);
         loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             events.clear();
             match epoll::wait(
                 &self.epoll,
@@ -156,9 +161,11 @@ impl Poller {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => ::log::error!("epoll: {error}"),
             }
-            if !self.accepting.load(Ordering::Acquire) {
+            if !self.accepting.load(Ordering::Acquire)
+                && let Some(_dropped_at_the_end) = open.take()
+            {
+                self.accept_the_last(&listeners, workers);
                 listeners.clear();
-                drop(open.take());
             }
             let mut exhausted = false;
             for event in &events {
@@ -196,6 +203,17 @@ impl Poller {
             workers.submit(connection);
         } else if connection.discard() {
             self.park(connection, Interest::Read);
+        }
+    }
+
+    /// Accepts who is in a queue that ends with its listener: they have connected, and their requests are on their way.
+    fn accept_the_last(&self, listeners: &[Listener], workers: &Arc<Workers>) {
+        for listener in listeners.iter().filter(|one| !one.is_handed_over()) {
+            for _ in 0..LAST_TURNS {
+                if self.accept(listener, workers) {
+                    break;
+                }
+            }
         }
     }
 
@@ -313,8 +331,14 @@ impl Poller {
         u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn wake(&self) {
+    /// Makes it go round once more.
+    pub fn wake(&self) {
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// How often it has gone round; one that has been woken and stays at the same number hangs.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     fn clear_wake(&self) {

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 
-use super::asking;
+use super::{asking, volatile};
 use crate::config::{self, Fault, Host, HostPort, Placed, Settings, is_private};
 use crate::gate::Authority;
 use crate::gate::auth::{Htpasswd, Users};
@@ -55,7 +55,7 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
     let mut words = Vec::new();
 
     let pairs = pairs(settings, &mut faults, &mut warnings);
-    let self_signed = self_signed(settings, writing, &mut faults);
+    let self_signed = self_signed(settings, writing, &mut faults, &mut warnings);
     let authority = authority(settings, &mut faults, &mut warnings, &mut words);
     let backends = backends(settings, &mut faults, &mut warnings);
     words.extend(
@@ -145,12 +145,14 @@ fn self_signed(
     settings: &Settings,
     writing: Writing,
     faults: &mut Vec<Fault>,
+    warnings: &mut Vec<String>,
 ) -> Option<SelfSigned> {
     let directory = settings.tls_self_signed.as_ref()?;
     let opened = match writing {
         Writing::Allowed => SelfSigned::open(&directory.value, &settings.tls_names).map(Some),
         Writing::Refused => SelfSigned::check(&directory.value, &settings.tls_names).map(|()| None),
     };
+    warnings.extend(volatile::warning(&directory.value));
     opened
         .map_err(|reason| faults.push(directory.fault(reason)))
         .ok()

@@ -134,6 +134,7 @@ listens() { # LOG PID: whether the program says where it listens; if it has ende
 # Sets registry_pid, registry_port, registry_url, registry_store. Started again, it has the same port and store. A second
 # one goes by another $registry_name, and has the same store too.
 registry_name=registry
+registry_address=127.0.0.1
 start_registry() {
     local log=$work/$registry_name.log
     registry_store=$work/store
@@ -144,7 +145,7 @@ storage:
   filesystem: {rootdirectory: "$registry_store"}
   delete: {enabled: true}
 http:
-  addr: 127.0.0.1:${registry_port:-0}
+  addr: $registry_address:${registry_port:-0}
   secret: one-for-all-the-tests
 END
     local program
@@ -153,8 +154,8 @@ END
     start "$registry_name" "$program" serve "$work/$registry_name.yml"
     registry_pid=$!
     await 20 "the registry" listens "$log" "$registry_pid"
-    registry_port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$log")
-    registry_url=http://127.0.0.1:$registry_port
+    registry_port=$(sed -n "s/.*listening on $registry_address:\\([0-9]*\\).*/\\1/p" "$log")
+    registry_url=http://$registry_address:$registry_port
 }
 
 # How many requests the registry has seen; its access log has one line each.

@@ -1,0 +1,51 @@
+# shellcheck shell=bash disable=SC2207
+# bash completion for portreeve: commands, their flags, and files where a flag takes one.
+
+_portreeve() {
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local commands="serve auth check passwd health"
+    local everywhere="--help
+        --config --listen --insecure-http --htpasswd --realm --tls-cert --tls-key --tls-self-signed --tls-name
+        --trusted-proxy --workers --max-connections --max-connections-per-address --header-timeout
+        --idle-timeout --drain-timeout --admin --insecure-admin --log"
+    local serve="
+        --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe
+        --backend-authorization --body-timeout --response-timeout --connect-timeout"
+    local passwd="--help --stdin --cost --delete --list --verify"
+
+    # A flag and its value, joined by =, come in three words.
+    [[ $word = "=" ]] && word=
+    [[ $previous = "=" ]] && previous=${COMP_WORDS[COMP_CWORD - 2]}
+    COMPREPLY=()
+    case $previous in
+    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key)
+        compopt -o filenames
+        COMPREPLY=($(compgen -f -- "$word"))
+        return
+        ;;
+    --tls-self-signed)
+        compopt -o filenames
+        COMPREPLY=($(compgen -d -- "$word"))
+        return
+        ;;
+    --auth-probe) COMPREPLY=($(compgen -W "on off" -- "$word")) && return ;;
+    --backend-authorization) COMPREPLY=($(compgen -W "drop user pass" -- "$word")) && return ;;
+    --log) COMPREPLY=($(compgen -W "text json" -- "$word")) && return ;;
+    --insecure-http | --insecure-admin) COMPREPLY=($(compgen -W "yes no $everywhere" -- "$word")) && return ;;
+    esac
+    case ${COMP_WORDS[1]} in
+    "$word") COMPREPLY=($(compgen -W "$commands --help --version" -- "$word")) ;;
+    serve | check | health) COMPREPLY=($(compgen -W "$everywhere $serve" -- "$word")) ;;
+    auth) COMPREPLY=($(compgen -W "$everywhere" -- "$word")) ;;
+    passwd)
+        if [[ $word = -* ]]; then
+            COMPREPLY=($(compgen -W "$passwd" -- "$word"))
+        else
+            compopt -o filenames
+            COMPREPLY=($(compgen -f -- "$word"))
+        fi
+        ;;
+    esac
+}
+
+complete -F _portreeve portreeve

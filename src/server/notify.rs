@@ -1,0 +1,54 @@
+//! What systemd is told: that the gate serves, that it stops, and that it still turns.
+//!
+//! Without systemd (no `NOTIFY_SOCKET`) nothing is said. The only room that names `sd_notify`.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use sd_notify::NotifyState;
+
+use super::poller::Poller;
+
+/// Signs of life in the time after which systemd takes the gate for dead.
+const SIGNS: u32 = 4;
+
+/// Every listener accepts from now on.
+pub fn ready() {
+    say(NotifyState::Ready);
+}
+
+/// Nothing new is accepted, and what is under way comes to its end.
+pub fn stopping() {
+    say(NotifyState::Stopping);
+}
+
+/// Gives signs of life if systemd waits for them (`WatchdogSec=`), for as long as the poller goes round. A worker that
+/// waits for a backend is no sign of death, and a poller that stands still is one, since everybody would.
+pub fn give_signs_of_life(poller: Arc<Poller>) -> io::Result<()> {
+    let Some(patience) = sd_notify::watchdog_enabled() else {
+        return Ok(());
+    };
+    let signs = move || {
+        let mut seen = poller.turns();
+        loop {
+            poller.wake();
+            thread::sleep(patience / SIGNS);
+            let now = poller.turns();
+            if now != seen {
+                say(NotifyState::Watchdog);
+            }
+            seen = now;
+        }
+    };
+    thread::Builder::new()
+        .name("watchdog".into())
+        .spawn(signs)
+        .map(drop)
+}
+
+fn say(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        ::log::warn!("systemd cannot be told: {error}");
+    }
+}
