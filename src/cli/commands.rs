@@ -1,7 +1,7 @@
 //! The commands and their flags, as argh wants them. The flags of the settings come from the table of `config`.
 
 use crate::config::{Flags, Id, Kind, settings_of_auth, with_settings, with_settings_of_auth};
-use crate::passwd;
+use crate::{cert, passwd};
 use argh::{ArgsInfo, FromArgs};
 
 #[derive(Debug, FromArgs, ArgsInfo)]
@@ -32,6 +32,7 @@ pub(super) enum Command {
     Auth(Auth),
     Check(Check),
     Passwd(Passwd),
+    Cert(Cert),
     Health(Health),
 }
 
@@ -44,6 +45,7 @@ impl Command {
             Command::Check(args) => args.check(),
             Command::Health(args) => args.check(),
             Command::Passwd(args) => args.check(),
+            Command::Cert(_) => Ok(()),
         }
     }
 }
@@ -196,4 +198,29 @@ fn cost(text: &str) -> Result<u32, String> {
         .filter(|cost| passwd::COSTS.contains(cost));
     let (least, most) = (passwd::COSTS.start(), passwd::COSTS.end());
     number.ok_or_else(|| format!("not a number between {least} and {most}"))
+}
+
+/// make a private CA and a server certificate, for trials and closed networks
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "cert",
+    help_triggers("-h", "--help"),
+    usage = "DIR [NAME]...",
+    note = "DIR gets ca.crt, ca.key, server.crt and server.key. Run again, it makes a new\n\
+            server certificate and keeps the CA, which clients trust: for the names\n\
+            given, or else for those of the present certificate. localhost, this\n\
+            machine's name and its addresses are always among them.",
+    note = "`serve --tls-self-signed DIR` takes the directory over and renews by itself;\n\
+            give it the same names by --tls-name.",
+    example = "portreeve cert /var/lib/portreeve registry.lan 10.0.0.5"
+)]
+pub(super) struct Cert {
+    /// where the CA and the certificate are kept
+    #[argh(positional, arg_name = "DIR")]
+    pub(super) directory: String,
+
+    /// a name or an address by which clients call the gate
+    #[argh(positional, arg_name = "NAME", from_str_fn(cert::name))]
+    pub(super) names: Vec<String>,
 }

@@ -7,10 +7,11 @@ mod commands;
 mod split;
 
 use self::{
-    commands::{Command, Passwd, Top},
+    commands::{Cert, Command, Passwd, Top},
     split::split,
 };
 use crate::{
+    cert::{self, CertRequest},
     config::{Fault, Flags, Purpose, Settings},
     health,
     passwd::{self, Action, PasswdRequest, Source},
@@ -141,6 +142,7 @@ fn dispatch(command: Command) -> ExitCode {
             }
         }
         Command::Passwd(args) => change_passwords(&args.into()),
+        Command::Cert(args) => make_certificate(&args.into()),
     }
 }
 
@@ -175,6 +177,25 @@ fn change_passwords(request: &PasswdRequest) -> ExitCode {
         Err(reason) => {
             complain(&format!("portreeve: {reason}"));
             ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn make_certificate(request: &CertRequest) -> ExitCode {
+    match cert::run(request, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            complain(&format!("portreeve: {reason}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+impl From<Cert> for CertRequest {
+    fn from(args: Cert) -> CertRequest {
+        CertRequest {
+            directory: args.directory.into(),
+            names: args.names,
         }
     }
 }

@@ -26,6 +26,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 pub use certificates::Certificates;
 pub use client::{client_config, trust_anchors};
 pub use facts::date;
+pub use host::{Name, host_name};
 pub use pair::{Pair, PairFault, Which, load_pair};
 pub use self_signed::SelfSigned;
 pub use server::server_config;
