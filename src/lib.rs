@@ -18,6 +18,7 @@ pub mod config;
 
 pub mod admin;
 pub mod cert;
+pub mod doctor;
 pub mod health;
 pub mod passwd;
 pub mod server;

@@ -7,12 +7,13 @@ mod commands;
 mod split;
 
 use self::{
-    commands::{Cert, Command, Passwd, Top},
+    commands::{Cert, Command, Doctor, Passwd, Top},
     split::split,
 };
 use crate::{
     cert::{self, CertRequest},
     config::{Fault, Flags, Purpose, Settings},
+    doctor::{self, DoctorRequest, Form},
     health,
     passwd::{self, Action, PasswdRequest, Source},
     server,
@@ -143,6 +144,7 @@ fn dispatch(command: Command) -> ExitCode {
         }
         Command::Passwd(args) => change_passwords(&args.into()),
         Command::Cert(args) => make_certificate(&args.into()),
+        Command::Doctor(args) => examine(&args.into()),
     }
 }
 
@@ -187,6 +189,30 @@ fn make_certificate(request: &CertRequest) -> ExitCode {
         Err(reason) => {
             complain(&format!("portreeve: {reason}"));
             ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn examine(request: &DoctorRequest) -> ExitCode {
+    match doctor::run(request, &mut io::stdout().lock()) {
+        Ok(doctor::Health::Well) => ExitCode::SUCCESS,
+        Ok(doctor::Health::Unwell) => ExitCode::from(FAILED),
+        Err(reason) => {
+            complain(&format!("portreeve: {reason}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+impl From<Doctor> for DoctorRequest {
+    fn from(args: Doctor) -> DoctorRequest {
+        DoctorRequest {
+            url: args.url,
+            user: args.user,
+            password_stdin: args.password_stdin,
+            ca: args.ca.map(Into::into),
+            repository: args.repository,
+            form: if args.json { Form::Json } else { Form::Text },
         }
     }
 }

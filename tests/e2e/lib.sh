@@ -129,7 +129,7 @@ listens() { # LOG PID: whether the program says where it listens; if it has ende
 }
 
 # Sets registry_pid, registry_port, registry_url, registry_store. Started again, it has the same port and store. A second
-# one goes by another $registry_name, and has the same store too.
+# one goes by another $registry_name, and has the same store too. $registry_more are further lines under storage:.
 registry_name=registry
 start_registry() {
     local log=$work/$registry_name.log
@@ -140,6 +140,7 @@ log: {level: info, accesslog: {disabled: false}}
 storage:
   filesystem: {rootdirectory: "$registry_store"}
   delete: {enabled: true}
+${registry_more:-}
 http:
   addr: 127.0.0.1:${registry_port:-0}
   secret: one-for-all-the-tests
