@@ -17,6 +17,8 @@ pub mod cli;
 pub mod config;
 
 pub mod admin;
+pub mod cert;
+pub mod doctor;
 pub mod health;
 pub mod passwd;
 pub mod server;

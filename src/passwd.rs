@@ -3,7 +3,7 @@
 //! Owns what is written into a password file. Must not know flags, nor what a running gate makes of the file. The file
 //! may hold lines that nobody understands: they are kept byte for byte.
 
-mod ask;
+pub(crate) mod ask;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
@@ -83,7 +83,7 @@ pub enum Outcome {
 pub fn run(request: &PasswdRequest, out: &mut dyn Write) -> Result<Outcome, String> {
     run_with(request, out, |user, times| match request.source {
         Source::Stdin => ask::from_stdin(),
-        Source::Terminal => ask::from_terminal(user, times),
+        Source::Terminal => ask::from_terminal(user, times, "--stdin"),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The commands and their flags, as argh wants them. The flags of the settings come from the table of `config`.
 
 use crate::config::{Flags, Id, Kind, settings_of_auth, with_settings, with_settings_of_auth};
-use crate::passwd;
+use crate::{cert, doctor, passwd};
 use argh::{ArgsInfo, FromArgs};
 
 #[derive(Debug, FromArgs, ArgsInfo)]
@@ -32,7 +32,9 @@ pub(super) enum Command {
     Auth(Auth),
     Check(Check),
     Passwd(Passwd),
+    Cert(Cert),
     Health(Health),
+    Doctor(Doctor),
 }
 
 impl Command {
@@ -44,6 +46,8 @@ impl Command {
             Command::Check(args) => args.check(),
             Command::Health(args) => args.check(),
             Command::Passwd(args) => args.check(),
+            Command::Cert(_) => Ok(()),
+            Command::Doctor(args) => args.check(),
         }
     }
 }
@@ -196,4 +200,87 @@ fn cost(text: &str) -> Result<u32, String> {
         .filter(|cost| passwd::COSTS.contains(cost));
     let (least, most) = (passwd::COSTS.start(), passwd::COSTS.end());
     number.ok_or_else(|| format!("not a number between {least} and {most}"))
+}
+
+/// make a private CA and a server certificate, for trials and closed networks
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "cert",
+    help_triggers("-h", "--help"),
+    usage = "DIR [NAME]...",
+    note = "DIR gets ca.crt, ca.key, server.crt and server.key. Run again, it makes a new\n\
+            server certificate and keeps the CA, which clients trust: for the names\n\
+            given, or else for those of the present certificate. localhost, this\n\
+            machine's name and its addresses are always among them.",
+    note = "`serve --tls-self-signed DIR` takes the directory over and renews by itself;\n\
+            give it the same names by --tls-name.",
+    example = "portreeve cert /var/lib/portreeve registry.lan 10.0.0.5"
+)]
+pub(super) struct Cert {
+    /// where the CA and the certificate are kept
+    #[argh(positional, arg_name = "DIR")]
+    pub(super) directory: String,
+
+    /// a name or an address by which clients call the gate
+    #[argh(positional, arg_name = "NAME", from_str_fn(cert::name))]
+    pub(super) names: Vec<String>,
+}
+
+/// play docker, containerd and podman against a running gate, name what is wrong
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "doctor",
+    help_triggers("-h", "--help"),
+    usage = "[--user USER] [OPTION]... URL",
+    note = "Looks at name, connection, certificate and challenge; as USER it also pushes a\n\
+            few bytes, pulls them and removes them. The password is asked for on a\n\
+            terminal, and is sent only if the certificate is good.",
+    note = "Each step has a tick, or says what is wrong and how to mend it. Exit status 0\n\
+            if nothing is wrong, else 1.",
+    example = "portreeve doctor https://registry.lan:5443 --user alice \\\n\
+               \x20   --ca /var/lib/portreeve/ca.crt"
+)]
+pub(super) struct Doctor {
+    /// whose password to try, and to push and pull as
+    #[argh(option, arg_name = "user")]
+    pub(super) user: Option<String>,
+
+    /// read the password from standard input, as one line
+    #[argh(switch)]
+    pub(super) password_stdin: bool,
+
+    /// PEM certificates to trust instead of the system's
+    #[argh(option, arg_name = "file")]
+    pub(super) ca: Option<String>,
+
+    /// where to push (default: portreeve-doctor/probe)
+    #[argh(
+        option,
+        arg_name = "name",
+        default = "doctor::REPOSITORY.to_owned()",
+        from_str_fn(doctor::repository)
+    )]
+    pub(super) repository: String,
+
+    /// one JSON object a step, for programs
+    #[argh(switch)]
+    pub(super) json: bool,
+
+    /// https://HOST:PORT, as clients write it
+    #[argh(positional, arg_name = "URL", from_str_fn(doctor::url))]
+    pub(super) url: String,
+}
+
+impl Doctor {
+    fn check(&self) -> Result<(), String> {
+        let wrong = match &self.user {
+            None if self.password_stdin => "--password-stdin is of no use without --user",
+            Some(user) if user.is_empty() => "--user is empty",
+            Some(user) if user.contains(':') => "--user is a name alone, which has no colon",
+            _ => return Ok(()),
+        };
+        Err(wrong.to_owned())
+    }
 }

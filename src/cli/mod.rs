@@ -7,11 +7,13 @@ mod commands;
 mod split;
 
 use self::{
-    commands::{Command, Passwd, Top},
+    commands::{Cert, Command, Doctor, Passwd, Top},
     split::split,
 };
 use crate::{
+    cert::{self, CertRequest},
     config::{Fault, Flags, Purpose, Settings},
+    doctor::{self, DoctorRequest, Form},
     health,
     passwd::{self, Action, PasswdRequest, Source},
     server,
@@ -141,6 +143,8 @@ fn dispatch(command: Command) -> ExitCode {
             }
         }
         Command::Passwd(args) => change_passwords(&args.into()),
+        Command::Cert(args) => make_certificate(&args.into()),
+        Command::Doctor(args) => examine(&args.into()),
     }
 }
 
@@ -175,6 +179,49 @@ fn change_passwords(request: &PasswdRequest) -> ExitCode {
         Err(reason) => {
             complain(&format!("portreeve: {reason}"));
             ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn make_certificate(request: &CertRequest) -> ExitCode {
+    match cert::run(request, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            complain(&format!("portreeve: {reason}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn examine(request: &DoctorRequest) -> ExitCode {
+    match doctor::run(request, &mut io::stdout().lock()) {
+        Ok(doctor::Health::Well) => ExitCode::SUCCESS,
+        Ok(doctor::Health::Unwell) => ExitCode::from(FAILED),
+        Err(reason) => {
+            complain(&format!("portreeve: {reason}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+impl From<Doctor> for DoctorRequest {
+    fn from(args: Doctor) -> DoctorRequest {
+        DoctorRequest {
+            url: args.url,
+            user: args.user,
+            password_stdin: args.password_stdin,
+            ca: args.ca.map(Into::into),
+            repository: args.repository,
+            form: if args.json { Form::Json } else { Form::Text },
+        }
+    }
+}
+
+impl From<Cert> for CertRequest {
+    fn from(args: Cert) -> CertRequest {
+        CertRequest {
+            directory: args.directory.into(),
+            names: args.names,
         }
     }
 }

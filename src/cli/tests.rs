@@ -18,7 +18,7 @@ fn flags(line: &str) -> Vec<(String, String)> {
         Command::Auth(auth) => auth.flags(),
         Command::Check(check) => check.flags(),
         Command::Health(health) => health.flags(),
-        Command::Passwd(_) => panic!("{line}"),
+        Command::Passwd(_) | Command::Cert(_) | Command::Doctor(_) => panic!("{line}"),
     };
     flags
         .into_iter()
@@ -146,6 +146,8 @@ fn help_fits_a_terminal() {
         "auth -h",
         "check --help",
         "passwd --help",
+        "cert -h",
+        "doctor -h",
         "health -h",
     ] {
         for line in help(line).lines() {

@@ -65,6 +65,20 @@ pub fn access(access: &Access<'_>) {
     });
 }
 
+/// A text that others had a hand in as it may be shown to a person: one line without control characters, bounded.
+pub fn harmless(text: &str) -> String {
+    let mut line = String::new();
+    escape::message(&mut line, escape::cut(text.as_bytes(), LONGEST_MESSAGE));
+    line
+}
+
+/// The same for a string of JSON, without its quotes.
+pub fn harmless_in_json(text: &str) -> String {
+    let mut line = String::new();
+    escape::json(&mut line, escape::cut(text.as_bytes(), LONGEST_MESSAGE));
+    line
+}
+
 /// Waits until all that was logged is written, for a second at most on each of the two streams. For
 /// the end of the program.
 pub fn flush() {

@@ -20,13 +20,13 @@ const LONGEST: usize = 4096;
 
 /// Whether a mistyped password would be found out later anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Times {
+pub(crate) enum Times {
     Once,
     Twice,
 }
 
 /// One line of standard input, for programs. Its end is no part of the password.
-pub(super) fn from_stdin() -> Result<Zeroizing<Vec<u8>>, String> {
+pub(crate) fn from_stdin() -> Result<Zeroizing<Vec<u8>>, String> {
     let input = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
     only_line(File::from(input))
 }
@@ -53,14 +53,17 @@ fn only_line(input: impl Read) -> Result<Zeroizing<Vec<u8>>, String> {
     Ok(line)
 }
 
-/// Asks on the terminal, without echo.
-pub(super) fn from_terminal(user: &str, times: Times) -> Result<Zeroizing<Vec<u8>>, String> {
+/// Asks on the terminal, without echo. `instead` is the flag of those who have none.
+pub(crate) fn from_terminal(
+    user: &str,
+    times: Times,
+    instead: &str,
+) -> Result<Zeroizing<Vec<u8>>, String> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
-        return Err(
-            "standard input is not a terminal: use --stdin to hand over the password there"
-                .to_owned(),
-        );
+        return Err(format!(
+            "standard input is not a terminal: use {instead} to hand over the password there"
+        ));
     }
     let terminal = stdin.as_fd().try_clone_to_owned().map_err(failed)?;
     let mut terminal = Silenced::new(File::from(terminal)).map_err(failed)?;
@@ -128,7 +131,7 @@ impl Silenced {
             match (&*self.terminal).read(&mut byte) {
                 Ok(0) => {
                     let _ = io::stderr().write_all(b"\n");
-                    return Err("no password was given: nothing was changed".to_owned());
+                    return Err("no password was given".to_owned());
                 }
                 Ok(_) if byte == *b"\n" => return Ok(line),
                 Ok(_) if line.len() < LONGEST => line.extend_from_slice(&byte),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::ServerName;
 
@@ -20,6 +20,9 @@ use crate::tls::{self, Certificates, Pair, SelfSigned, Which};
 
 /// Names of a certificate that the start words show.
 const NAMES_SHOWN: usize = 4;
+
+/// From this long before its end a private CA is worth a word: a new one has to be carried to all clients by hand.
+const CA_SOON: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// All that was read.
 pub struct Prepared {
@@ -56,13 +59,10 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
 
     let pairs = pairs(settings, &mut faults, &mut warnings);
     let self_signed = self_signed(settings, writing, &mut faults, &mut warnings);
-    let authority = authority(settings, &mut faults, &mut warnings, &mut words);
+    let mut who = Vec::new();
+    let authority = authority(settings, &mut faults, &mut warnings, &mut who);
     let backends = backends(settings, &mut faults, &mut warnings);
-    words.extend(
-        backends
-            .iter()
-            .map(|backend| format!("guarding {}", backend.address())),
-    );
+    words.extend(guarding(&backends, &who));
 
     let shown = self_signed
         .as_ref()
@@ -71,11 +71,13 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
         .chain(pairs);
     let mut shown = shown.collect::<Vec<_>>().into_iter();
     words.extend(shown.as_slice().iter().map(about));
-    words.extend(
-        self_signed
-            .as_ref()
-            .map(|own| format!("its private CA, for clients: {}", Quoted(&own.ca_path()))),
-    );
+    words.extend(self_signed.as_ref().map(|own| {
+        let until = tls::date(own.ca_not_after());
+        format!(
+            "clients need its private CA {}, until {until}",
+            Quoted(&own.ca_path())
+        )
+    }));
     let certificates = shown
         .next()
         .map(|first| Arc::new(Certificates::new(first, shown.collect())));
@@ -127,6 +129,24 @@ pub fn load_pair(pair: &config::Pair) -> Result<Pair, Vec<Fault>> {
     })
 }
 
+/// What is guarded, and with what: one line for a person who looks whether all is as it was meant.
+fn guarding(backends: &[Backend], who: &[String]) -> Option<String> {
+    let places: Vec<_> = backends
+        .iter()
+        .map(|backend| backend.address().to_string())
+        .collect();
+    match (places.is_empty(), who.is_empty()) {
+        (true, true) => None,
+        // Only the auth service.
+        (true, false) => Some(who.join(", ")),
+        (false, _) => Some(format!(
+            "guarding {}, {}",
+            places.join(" and "),
+            who.join(", ")
+        )),
+    }
+}
+
 /// What clients are shown, and until when.
 pub fn about(pair: &Pair) -> String {
     let until = pair
@@ -153,10 +173,22 @@ fn self_signed(
         Writing::Refused => SelfSigned::check(&directory.value, &settings.tls_names).map(|()| None),
     };
     warnings.extend(volatile::warning(&directory.value));
-    opened
+    let own = opened
         .map_err(|reason| faults.push(directory.fault(reason)))
         .ok()
-        .flatten()
+        .flatten()?;
+    let now = SystemTime::now();
+    let odd = own.pair().warnings(now).into_iter();
+    let end = own.ca_not_after();
+    let ends = (now + CA_SOON >= end).then(|| {
+        let until = tls::date(end);
+        format!("the private CA ends on {until}, and clients trust nothing of it then: make a new one, and give it to them")
+    });
+    warnings.extend(
+        odd.chain(ends)
+            .map(|odd| format!("{}: {odd}", directory.origin)),
+    );
+    Some(own)
 }
 
 fn authority(
@@ -181,7 +213,7 @@ fn users(
     match load_users(file) {
         Ok(users) => {
             words.push(format!(
-                "{} from {}",
+                "for {} in {}",
                 count(users.len(), "user"),
                 Quoted(&file.value)
             ));

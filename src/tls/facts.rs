@@ -11,7 +11,9 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName, SubjectKeyIdentifier};
+use x509_cert::ext::pkix::{
+    AuthorityInfoAccessSyntax, BasicConstraints, SubjectAltName, SubjectKeyIdentifier,
+};
 use x509_cert::name::Name;
 
 /// id-at-commonName, X.520.
@@ -35,6 +37,8 @@ pub struct Facts {
     pub issuer: Option<String>,
     /// subjectKeyIdentifier.
     pub key_id: Option<Vec<u8>>,
+    /// authorityInfoAccess, by which public authorities say where the issuer's certificate is to be had.
+    pub tells_of_its_issuer: bool,
 }
 
 impl Facts {
@@ -61,6 +65,7 @@ impl Facts {
             subject: common_name(&body.subject),
             issuer: common_name(&body.issuer),
             key_id,
+            tells_of_its_issuer: matches!(body.get::<AuthorityInfoAccessSyntax>(), Ok(Some(_))),
         })
     }
 }

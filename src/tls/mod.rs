@@ -13,6 +13,7 @@ mod host;
 mod issue;
 mod pair;
 mod pem;
+mod presented;
 #[cfg(test)]
 mod scratch;
 mod self_signed;
@@ -26,7 +27,9 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 pub use certificates::Certificates;
 pub use client::{client_config, trust_anchors};
 pub use facts::date;
+pub use host::{Name, host_name};
 pub use pair::{Pair, PairFault, Which, load_pair};
+pub use presented::{Issuer, Presented, Recorder, look};
 pub use self_signed::SelfSigned;
 pub use server::server_config;
 

@@ -73,6 +73,34 @@ impl SelfSigned {
         })
     }
 
+    /// Makes a new server certificate whether one is due or not, and the CA only if there is none. Without `names` the
+    /// new certificate is for those that the present one is for.
+    pub fn renew(directory: &Path, names: &[String]) -> Result<SelfSigned, String> {
+        let mut given = parse(names)?;
+        let now = SystemTime::now();
+        let files = Files::of(directory);
+        store::make_directory(directory)?;
+        let lock = store::lock(directory)?;
+        let (authority, made_new_ca) = match files.authority(now)? {
+            Some(authority) => (authority, false),
+            None => (files.make_authority(&lock, now)?, true),
+        };
+        if given.is_empty() {
+            given = files.present_names();
+        }
+        let own = own_names();
+        given.retain(|name| !own.contains(name));
+        let pair = files.issue(&lock, &authority, &wanted(&given), now)?;
+        store::guard_key(&files.ca_key);
+        Ok(SelfSigned {
+            files,
+            given,
+            pair,
+            ca_not_after: authority.not_after(),
+            made_new_ca,
+        })
+    }
+
     /// The certificate to show.
     pub fn pair(&self) -> &Pair {
         &self.pair
@@ -101,6 +129,11 @@ impl SelfSigned {
         self.pair = self.files.pair_or_new(&lock, &authority, &wanted, now)?;
         self.ca_not_after = authority.not_after();
         Ok(true)
+    }
+
+    /// What the certificate is for beside this machine's own names.
+    pub fn further_names(&self) -> &[Name] {
+        &self.given
     }
 
     /// The file that clients are to trust.
@@ -259,16 +292,37 @@ impl Files {
             Ok(pair) => return Ok(pair),
             Err(misfit) => misfit,
         };
-        self.refuse_foreign(Some(authority))?;
         if self.server.exists() {
             log::info!("{:?}: {misfit}: making a new one", self.server);
         }
+        self.issue(lock, authority, wanted, now)
+    }
+
+    /// Puts a new server certificate in place of what is there, if that was made here.
+    fn issue(
+        &self,
+        lock: &Lock,
+        authority: &Authority,
+        wanted: &[Name],
+        now: SystemTime,
+    ) -> Result<Pair, String> {
+        self.refuse_foreign(Some(authority))?;
         let Issued { certificate, key } = authority.issue(wanted, now)?;
         // After a crash between the two the key does not fit, and the next start makes both anew.
         store::write(lock, &self.server_key, &key, KEY_MODE)?;
         store::write(lock, &self.server, &certificate, CERTIFICATE_MODE)?;
         self.pair(authority, wanted, now)
             .map_err(|misfit| format!("{:?}: written just now, yet {misfit}", self.server))
+    }
+
+    /// What the certificate on disk is for, if it can be read.
+    fn present_names(&self) -> Vec<Name> {
+        let pair = load_pair(&self.server, &self.server_key);
+        let names = pair.map(|pair| pair.names().to_vec()).unwrap_or_default();
+        names
+            .iter()
+            .filter_map(|name| Name::parse(name).ok())
+            .collect()
     }
 
     /// Somebody may have named a directory with certificates of another origin: those are never overwritten.

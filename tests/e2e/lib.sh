@@ -132,7 +132,7 @@ listens() { # LOG PID: whether the program says where it listens; if it has ende
 }
 
 # Sets registry_pid, registry_port, registry_url, registry_store. Started again, it has the same port and store. A second
-# one goes by another $registry_name, and has the same store too.
+# one goes by another $registry_name, and has the same store too. $registry_more are further lines under storage:.
 registry_name=registry
 registry_address=127.0.0.1
 start_registry() {
@@ -144,6 +144,7 @@ log: {level: info, accesslog: {disabled: false}}
 storage:
   filesystem: {rootdirectory: "$registry_store"}
   delete: {enabled: true}
+${registry_more:-}
 http:
   addr: $registry_address:${registry_port:-0}
   secret: one-for-all-the-tests
