@@ -41,7 +41,9 @@ fn help_goes_to_standard_output_and_is_no_failure() {
         &["auth", "-h"],
         &["check", "--help"],
         &["passwd", "-h"],
+        &["cert", "-h"],
         &["health", "-h"],
+        &["doctor", "-h"],
     ] {
         let outcome = portreeve(arguments, &[]);
         assert_eq!(outcome.status, Some(0), "{arguments:?}");

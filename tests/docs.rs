@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use portreeve::config::{Purpose, Settings, by_name, settings_table};
-use std::{collections::BTreeSet, process::Command};
+use std::{collections::BTreeSet, net::TcpListener, process::Command};
 
 const README: &str = include_str!("../README.md");
 
@@ -94,6 +94,23 @@ fn flags_of(command: &str) -> BTreeSet<String> {
     options.lines().filter_map(first).flatten().collect()
 }
 
+/// The arguments without a flag that the help of a command lists.
+fn arguments_of(command: &str) -> Vec<String> {
+    let help = help(command);
+    let Some((_, listed)) = help.split_once("Positional Arguments:\n") else {
+        return Vec::new();
+    };
+    let listed = listed.split("\n\n").next().unwrap();
+    let name = |line: &str| {
+        line.strip_prefix("  ")?
+            .split(' ')
+            .next()
+            .map(str::to_owned)
+    };
+    let names = listed.lines().filter_map(name);
+    names.filter(|name| !name.is_empty()).collect()
+}
+
 fn all_flags() -> BTreeSet<String> {
     let of_each = commands()
         .into_iter()
@@ -144,10 +161,17 @@ fn the_man_page_has_each_command_with_its_own_flags() {
     let synopsis = after.split("\n.Sh ").next().unwrap();
     let settings: BTreeSet<String> = settings_table().iter().map(|s| s.name.clone()).collect();
     for command in commands() {
-        assert!(
-            synopsis.contains(&format!(".Cm {command}\n")),
-            "{command} is not in the synopsis"
-        );
+        let begin = format!(".Cm {command}\n");
+        let used = synopsis
+            .split(".Nm\n")
+            .find(|used| used.starts_with(&begin))
+            .unwrap_or_else(|| panic!("{command} is not in the synopsis"));
+        for argument in arguments_of(&command) {
+            assert!(
+                used.contains(&format!("Ar {argument}")),
+                "{command} {argument} is not in the synopsis"
+            );
+        }
         let head = format!("\n.It Cm {command}\n");
         let (_, text) = MAN.split_once(&head).unwrap_or_else(|| panic!("{command}"));
         let text = text.split("\n.It Cm ").next().unwrap();
@@ -157,8 +181,38 @@ fn the_man_page_has_each_command_with_its_own_flags() {
                 flag == "help" || text.contains(&format!("\n.It Fl -{flag}")),
                 "{command} --{flag} is not in the man page"
             );
+            assert!(
+                flag == "help" || used.contains(&format!(" -{flag}")),
+                "{command} --{flag} is not in the synopsis"
+            );
         }
     }
+}
+
+#[test]
+fn the_man_page_names_the_steps_of_the_doctor_in_their_order() {
+    // Nobody listens there: the steps are told all the same.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    let output = program.args(["doctor", "--json", &url]).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let steps: Vec<&str> = told
+        .lines()
+        .map(|line| line.strip_prefix("{\"step\":\"").unwrap())
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    let (_, named) = MAN.split_once("The steps are\n").unwrap();
+    let named: Vec<&str> = named
+        .split("Each has a mark")
+        .next()
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix(".Ql "))
+        .map(|line| line.trim_end_matches([',', '.', ' ']))
+        .collect();
+    assert_eq!(steps, named);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 _portreeve() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="serve auth check passwd health"
+    local commands="serve auth check passwd cert health doctor"
     local everywhere="--help
         --config --listen --insecure-http --htpasswd --realm --tls-cert --tls-key --tls-self-signed --tls-name
         --trusted-proxy --workers --max-connections --max-connections-per-address --header-timeout
@@ -12,13 +12,14 @@ _portreeve() {
         --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe
         --backend-authorization --body-timeout --response-timeout --connect-timeout"
     local passwd="--help --stdin --cost --delete --list --verify"
+    local doctor="--help --user --password-stdin --ca --repository --json"
 
     # A flag and its value, joined by =, come in three words.
     [[ $word = "=" ]] && word=
     [[ $previous = "=" ]] && previous=${COMP_WORDS[COMP_CWORD - 2]}
     COMPREPLY=()
     case $previous in
-    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key)
+    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key | --ca)
         compopt -o filenames
         COMPREPLY=($(compgen -f -- "$word"))
         return
@@ -45,6 +46,15 @@ _portreeve() {
             COMPREPLY=($(compgen -f -- "$word"))
         fi
         ;;
+    cert)
+        if [[ $word = -* ]]; then
+            COMPREPLY=($(compgen -W "--help" -- "$word"))
+        elif ((COMP_CWORD == 2)); then
+            compopt -o filenames
+            COMPREPLY=($(compgen -d -- "$word"))
+        fi
+        ;;
+    doctor) COMPREPLY=($(compgen -W "$doctor" -- "$word")) ;;
     esac
 }
 

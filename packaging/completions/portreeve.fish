@@ -1,6 +1,6 @@
 # fish completion for portreeve: commands, their flags with what they mean, and files where a flag takes one.
 
-set -l all serve auth check passwd health
+set -l all serve auth check passwd cert health doctor
 set -l settings serve auth check health
 set -l gate serve check health
 
@@ -11,7 +11,9 @@ complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a serve -d 'be 
 complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a auth -d 'be only the auth service'
 complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a check -d 'report every fault, bind nothing'
 complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a passwd -d 'change a password file'
+complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a cert -d 'make a private CA and a server certificate'
 complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a health -d 'whether a running gate is well'
+complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a doctor -d 'play a client against a running gate, name what is wrong'
 
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l config -r -F -d 'read settings from FILE too, one name value a line; a flag or a variable wins over it'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l listen -x -d 'where to accept clients: https://ADDR:PORT, http://ADDR:PORT on a loopback address, or unix:PATH'
@@ -50,3 +52,11 @@ complete -c portreeve -n "__fish_seen_subcommand_from passwd" -l delete -d 'remo
 complete -c portreeve -n "__fish_seen_subcommand_from passwd" -l list -d 'list the users'
 complete -c portreeve -n "__fish_seen_subcommand_from passwd" -l verify -d 'say whether a password is the user\'s'
 complete -c portreeve -n "__fish_seen_subcommand_from passwd" -F
+
+complete -c portreeve -n "__fish_seen_subcommand_from cert" -a '(__fish_complete_directories)'
+
+complete -c portreeve -n "__fish_seen_subcommand_from doctor" -l user -x -d 'whose password to try, and to push and pull as'
+complete -c portreeve -n "__fish_seen_subcommand_from doctor" -l password-stdin -d 'read the password from standard input, as one line'
+complete -c portreeve -n "__fish_seen_subcommand_from doctor" -l ca -r -F -d 'PEM certificates to trust instead of the system\'s'
+complete -c portreeve -n "__fish_seen_subcommand_from doctor" -l repository -x -d 'where to push'
+complete -c portreeve -n "__fish_seen_subcommand_from doctor" -l json -d 'one JSON object a step, for programs'
