@@ -141,6 +141,16 @@ fn systemd_is_told_of_readiness_of_life_and_of_the_end() {
     for _ in 0..3 {
         assert_eq!(told(), "WATCHDOG=1\n");
     }
+    kill_process(Pid::from_child(&gate), Signal::HUP).unwrap();
+    let mut reload = told();
+    while reload == "WATCHDOG=1\n" {
+        reload = told();
+    }
+    assert!(
+        reload.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+        "{reload}"
+    );
+    while told() != "READY=1\n" {}
     let (code, said) = end(gate);
     assert_eq!(code, Some(0), "{said}");
     while told() != "STOPPING=1\n" {}

@@ -1,4 +1,4 @@
-//! What systemd is told: that the gate serves, that it stops, and that it still turns.
+//! What systemd is told: that the gate serves, that it reads its files again, that it stops, and that it still turns.
 //!
 //! Without systemd (no `NOTIFY_SOCKET`) nothing is said. The only room that names `sd_notify`.
 
@@ -16,6 +16,14 @@ const SIGNS: u32 = 4;
 /// Every listener accepts from now on.
 pub fn ready() {
     say(NotifyState::Ready);
+}
+
+/// The files are being read again; [`ready`] ends it.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => say_all(&[NotifyState::Reloading, now]),
+        Err(_) => say(NotifyState::Reloading),
+    }
 }
 
 /// Nothing new is accepted, and what is under way comes to its end.
@@ -48,7 +56,11 @@ pub fn give_signs_of_life(poller: Arc<Poller>) -> io::Result<()> {
 }
 
 fn say(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+    say_all(&[state]);
+}
+
+fn say_all(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         ::log::warn!("systemd cannot be told: {error}");
     }
 }

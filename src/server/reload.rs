@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use super::notify;
 use super::prepare::{self, Quoted};
 use crate::config::{Fault, Settings};
 use crate::connection::Service;
@@ -33,7 +34,11 @@ pub fn start(files: Files, asked: Receiver<Asked>) -> io::Result<()> {
     let rounds = move || {
         loop {
             match asked.recv_timeout(ROUND) {
-                Ok(Asked) => look(&mut watched, |_| true),
+                Ok(Asked) => {
+                    notify::reloading();
+                    look(&mut watched, |_| true);
+                    notify::ready();
+                }
                 Err(RecvTimeoutError::Timeout) => look(&mut watched, Watched::has_changed),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
