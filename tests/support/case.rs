@@ -89,7 +89,8 @@ impl Text {
                     .and_then(|rest| rest.split_once(' '))
                 {
                     Some((count, what)) => {
-                        bytes.extend(what.repeat(count.parse().unwrap()).bytes())
+                        let what = Text(what.to_owned()).bytes(variables);
+                        bytes.extend(what.repeat(count.parse().unwrap()));
                     }
                     None => bytes.extend(
                         variables

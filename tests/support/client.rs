@@ -2,11 +2,13 @@
 use super::message::{Inbox, Message};
 use super::stream::{End, Stream};
 use super::{PATIENCE, readable};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub struct Client {
     inbox: Inbox,
@@ -20,6 +22,19 @@ impl Client {
         let stream = Stream::tcp(dial(authority));
         Self {
             inbox: Inbox::new(stream),
+            host: authority.to_owned(),
+        }
+    }
+
+    /// Connects in the clear from that address, which is one of this machine's.
+    pub fn clear_from(from: [u8; 4], authority: &str) -> Self {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let to: SocketAddr = authority.parse().unwrap();
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddr::from((from, 0))).unwrap();
+        connect(&socket, &to).unwrap();
+        Self {
+            inbox: Inbox::new(Stream::tcp(TcpStream::from(socket))),
             host: authority.to_owned(),
         }
     }
@@ -69,6 +84,29 @@ impl Client {
             Stream::Tcp(socket) => socket.try_clone().unwrap(),
             _ => panic!("only a client in the clear has a second handle"),
         }
+    }
+
+    /// How long it waits from now on for more to come.
+    pub fn set_patience(&self, patience: Duration) {
+        match &self.inbox.stream {
+            Stream::Unix(socket) => socket.set_read_timeout(Some(patience)).unwrap(),
+            other => {
+                let socket = other.socket().expect("a TCP socket");
+                socket.set_read_timeout(Some(patience)).unwrap();
+            }
+        }
+    }
+
+    /// Over a Unix socket: waits until the gate has given the connection up, which is more than its having said all; `false`
+    /// if it has not within `limit`.
+    pub fn is_given_up(&self, limit: Duration) -> bool {
+        let Stream::Unix(socket) = &self.inbox.stream else {
+            panic!("only a Unix socket tells that");
+        };
+        let mut asked = [PollFd::new(socket, PollFlags::empty())];
+        let limit = limit.try_into().unwrap();
+        poll(&mut asked, Some(&limit)).unwrap();
+        asked[0].revents().contains(PollFlags::HUP)
     }
 
     #[track_caller]
