@@ -31,3 +31,4 @@ pub mod stream;
 pub mod tls;
 
 pub mod log;
+pub mod metrics;

@@ -21,6 +21,7 @@ use super::workers::Workers;
 use crate::config::Cidr;
 use crate::connection::{Connection, Seats, Timeouts, is_trusted};
 use crate::log::Peer;
+use crate::metrics;
 use crate::stream::Interest;
 
 /// Connections that are only being read to their end; beyond it the oldest are closed.
@@ -176,6 +177,11 @@ impl Poller {
         }
     }
 
+    /// Connections with which no worker is busy.
+    pub fn parked(&self) -> usize {
+        self.lock().connections.len()
+    }
+
     /// Lets no new client in. Those that are here may come with another request.
     pub fn stop_accepting(&self) {
         self.accepting.store(false, Ordering::Release);
@@ -298,6 +304,7 @@ impl Poller {
                 // Everybody is busy; this one cannot be served.
                 continue;
             }
+            metrics::CONNECTIONS.one();
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
             let is_tls = listener.is_tls();
             let connection = Connection::new(id, stream, peer, is_tls, seat, &self.limits.timeouts);
