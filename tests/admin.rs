@@ -236,7 +236,7 @@ fn what_was_pushed_pulled_and_deleted_is_said_with_who_and_where() {
             "200 OK",
         ] {
             peer.head()?;
-            peer.say(&format!("HTTP/1.1 {status}\r\n{answers}"))?;
+            peer.say(format!("HTTP/1.1 {status}\r\n{answers}"))?;
         }
         Ok(())
     });

@@ -29,7 +29,7 @@ pub(super) fn policy() -> &'static str {
     static POLICY: LazyLock<String> = LazyLock::new(|| {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, STYLE.as_bytes());
         format!(
-            "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
             STANDARD.encode(digest)
         )
     });
@@ -50,9 +50,8 @@ pub(super) fn render(watched: &Watched) -> String {
     html.raw("<main>");
     numbers(&mut html, &standing, &sums);
     guarded(&mut html, watched, &standing);
-    certificates(&mut html, &standing);
-    logins(&mut html, &sums);
     users(&mut html);
+    logins(&mut html, &sums);
     messages(&mut html, &sums);
     html.raw("</main><footer>");
     html.raw(
@@ -135,7 +134,7 @@ fn guarded(html: &mut Html, watched: &Watched, standing: &metrics::Standing) {
         html.raw("</code> <small>");
         html.text(if backend.is_up { "up" } else { "down" });
         html.text(&format!(
-            ", {} connections, {} failures",
+            "; connections: {}, failures: {}",
             grouped(backend.connections),
             grouped(backend.failures)
         ));
@@ -157,14 +156,16 @@ fn guarded(html: &mut Html, watched: &Watched, standing: &metrics::Standing) {
         html.text(&log::shown(file.to_string_lossy().as_bytes()));
         html.raw("</code>");
     }
-    html.raw("</p></section>");
+    html.raw("</p>");
+    certificates(html, standing);
+    html.raw("</section>");
 }
 
 fn certificates(html: &mut Html, standing: &metrics::Standing) {
     if standing.certificates.is_empty() {
         return;
     }
-    html.raw("<section><h2>Certificates</h2><ul class=list>");
+    html.raw("<h3>Certificates</h3><ul class=list>");
     for certificate in &standing.certificates {
         let left = certificate
             .not_after
@@ -196,7 +197,7 @@ fn certificates(html: &mut Html, standing: &metrics::Standing) {
         }
         html.raw("</small></span></li>");
     }
-    html.raw("</ul></section>");
+    html.raw("</ul>");
 }
 
 fn logins(html: &mut Html, sums: &metrics::Sums) {
