@@ -33,6 +33,7 @@ pub mod stream;
 pub mod tls;
 
 pub mod log;
+pub mod metrics;
 
 #[cfg(any(test, fuzzing))]
 pub mod properties;

@@ -24,7 +24,7 @@ pub struct HostPort {
 
 impl HostPort {
     /// Parses what stands between `//` and the path of a URL.
-    pub(super) fn parse(authority: &str, default_port: Option<u16>) -> Result<HostPort, String> {
+    pub fn parse(authority: &str, default_port: Option<u16>) -> Result<HostPort, String> {
         const BRACKETS: &str = "an IPv6 address stands in brackets, as in [::1]";
         if authority.contains('@') {
             return Err("user information is not allowed in it".to_owned());

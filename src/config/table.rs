@@ -71,7 +71,7 @@ macro_rules! with_settings {
             drain_timeout "SECONDS" = "30",
                 "for requests in flight to end when the gate is told to stop";
             admin "URL" ~ "off",
-                "where to serve /healthz and /readyz: http://127.0.0.1:PORT or unix:PATH";
+                "where to serve /healthz, /readyz, /metrics and a status page: http://127.0.0.1:PORT or unix:PATH";
             insecure_admin "yes|no" = "no",
                 "allow --admin on an address that is not loopback";
             log "text|json" = "text",

@@ -2,6 +2,7 @@
 
 use crate::config::BackendAuthorization;
 use crate::http::{Form, Refusal};
+use crate::metrics::BackendStanding;
 use crate::relay::Relay;
 
 /// What follows a grant.
@@ -26,6 +27,14 @@ impl Duty {
         match self {
             Duty::Forward(forwarding) => forwarding.relay.reachable(),
             Duty::Confirm => Ok(()),
+        }
+    }
+
+    /// How the backends are, in order; there are none where nothing is forwarded.
+    pub fn backends(&self) -> Vec<BackendStanding> {
+        match self {
+            Duty::Forward(forwarding) => forwarding.relay.standing(),
+            Duty::Confirm => Vec::new(),
         }
     }
 

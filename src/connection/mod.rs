@@ -224,6 +224,7 @@ impl Connection {
             Err(denial) => {
                 (record.user, record.claimed) = (denial.claimed, true);
                 record.note = denial.note;
+                record.audit_login(&denial.refusal);
                 let mut refusal = denial.refusal;
                 if service.duty.conceals(&refusal) {
                     record.note = Some(refusal.message().to_owned());
@@ -394,6 +395,8 @@ impl Connection {
         service: &Service,
     ) -> Step {
         (record.up, record.down, record.note) = (outcome.up, outcome.down, outcome.note);
+        record.digest = outcome.digest;
+        record.is_whole = matches!(outcome.end, End::Answered(_, Then::Keep | Then::Close));
         record.name(grant);
         let (status, step) = match outcome.end {
             End::Refused(refusal, unread) => {

@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use super::{Origin, Service, address_of};
 use crate::gate::Grant;
-use crate::http::{Form, RequestHead, sketch};
-use crate::log::{self, Access, Peer};
+use crate::gate::registry::{Digest, Route};
+use crate::http::{Form, Refusal, RequestHead, sketch};
+use crate::log::{self, Access, Audit, Deed, Peer, Registry, Verb};
+use crate::metrics;
 
 /// One request, for the log.
 pub(super) struct Record {
@@ -22,6 +24,10 @@ pub(super) struct Record {
     pub(super) down: u64,
     pub(super) request_id: String,
     pub(super) note: Option<String>,
+    /// What the backend says that it has sent or taken.
+    pub(super) digest: Option<Vec<u8>>,
+    /// Whether a backend's answer has reached the client to its end.
+    pub(super) is_whole: bool,
     pub(super) peer: Peer,
 }
 
@@ -74,6 +80,8 @@ impl Record {
             down: 0,
             request_id: service.request_ids.make(),
             note: None,
+            digest: None,
+            is_whole: false,
         }
     }
 
@@ -84,12 +92,32 @@ impl Record {
     }
 
     pub(super) fn write(&self, status: u16) {
-        log::access(&Access {
-            peer: match self.peer {
-                // A local peer that named nobody as its client.
-                Peer::Unix if self.origin.client == address_of(Peer::Unix) => Peer::Unix,
-                _ => Peer::Address(self.origin.client),
+        let now = Instant::now();
+        let elapsed = now.saturating_duration_since(self.asked);
+        let known = self.user.as_deref().filter(|_| !self.claimed);
+        metrics::request(
+            &metrics::Request {
+                method: &self.method,
+                status,
+                elapsed,
+                up: self.up,
+                down: self.down,
+                user: known,
             },
+            now,
+        );
+        let verb = self.verb(status);
+        let route = match verb.is_some() || log::is_json() {
+            true => self.route(),
+            false => None,
+        };
+        let asked = route.and_then(|(route, query)| {
+            let in_query = || query.and_then(Digest::of_query);
+            route.digest().or_else(in_query).map(Digest::text)
+        });
+        let digest = asked.as_deref().or_else(|| self.answered_digest());
+        log::access(&Access {
+            peer: self.client(),
             user: self.user.as_deref(),
             claimed: self.claimed,
             method: &self.method,
@@ -97,9 +125,82 @@ impl Record {
             status,
             up: self.up,
             down: self.down,
-            elapsed: self.asked.elapsed(),
+            elapsed,
             request_id: &self.request_id,
+            registry: route.and_then(|(route, _)| {
+                Some(Registry {
+                    action: route.action(&self.method)?.name(),
+                    repository: route.repository(),
+                    reference: route.tag(),
+                    digest,
+                })
+            }),
             note: self.note.as_deref(),
         });
+        if let (Some(verb), Some((route, _))) = (verb, route)
+            && let Some(repository) = route.repository()
+            && is_of_account(&route, verb)
+        {
+            let deed = Deed {
+                verb,
+                user: known,
+                repository,
+                reference: route.tag(),
+                digest,
+            };
+            log::audit(&Audit::Done(deed), self.client(), &self.request_id);
+        }
+    }
+
+    /// Says that a login was refused, if that is what happened.
+    pub(super) fn audit_login(&self, refusal: &Refusal) {
+        if let (Refusal::Unauthorized { .. }, Some(claimed)) = (refusal, &self.user) {
+            let audit = Audit::LoginRefused(claimed);
+            log::audit(&audit, self.client(), &self.request_id);
+        }
+    }
+
+    /// Who sent it.
+    fn client(&self) -> Peer {
+        match self.peer {
+            // A local peer that named nobody as its client.
+            Peer::Unix if self.origin.client == address_of(Peer::Unix) => Peer::Unix,
+            _ => Peer::Address(self.origin.client),
+        }
+    }
+
+    /// What was completed, if it was a manifest that was asked for, or something that was to be deleted.
+    fn verb(&self, status: u16) -> Option<Verb> {
+        match (self.method.as_str(), status) {
+            _ if !self.is_whole => None,
+            ("GET", 200) => Some(Verb::Pulled),
+            ("PUT", 201) => Some(Verb::Pushed),
+            ("DELETE", 202) => Some(Verb::Deleted),
+            _ => None,
+        }
+    }
+
+    /// Where in a registry it leads, and its query.
+    fn route(&self) -> Option<(Route<'_>, Option<&str>)> {
+        let (path, query) = match self.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (self.target.as_str(), None),
+        };
+        Some((Route::parse(path)?, query))
+    }
+
+    fn answered_digest(&self) -> Option<&str> {
+        let text = std::str::from_utf8(self.digest.as_deref()?).ok()?;
+        // What the backend says is its own text.
+        Digest::parse(text).map(|_| text)
+    }
+}
+
+/// Whether somebody will want to know: what layers an image had is in the access log.
+fn is_of_account(route: &Route<'_>, verb: Verb) -> bool {
+    match route {
+        Route::Manifest(..) => true,
+        Route::Blob(..) => verb == Verb::Deleted,
+        _ => false,
     }
 }

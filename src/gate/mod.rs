@@ -4,6 +4,7 @@
 //! how bytes move. A [`Grant`] is the only way to the relay, and only this room makes one.
 
 pub mod auth;
+pub mod registry;
 
 use std::net::IpAddr;
 
@@ -13,6 +14,7 @@ use auth::{
 };
 
 use crate::http::{Refusal, RequestHead, basic_challenge};
+use crate::metrics::{self, Login};
 
 /// An `Authorization` for a password file is this long at most, in bytes.
 const LONGEST_FOR_FILE: usize = 4 * 1024;
@@ -128,6 +130,25 @@ impl Gatekeeper {
         }
     }
 
+    /// Whether it could be decided now who may pass; the error says why not. Users of a password file are in memory.
+    pub fn ready(&self) -> Result<(), String> {
+        match &self.authority {
+            Authority::Htpasswd(_) => Ok(()),
+            Authority::Api(api) => api.ready(),
+        }
+    }
+
+    /// Who decides, for people.
+    pub fn about(&self) -> String {
+        match &self.authority {
+            Authority::Htpasswd(htpasswd) => match htpasswd.users() {
+                1 => "1 user of the password file".to_owned(),
+                users => format!("{users} users of the password file"),
+            },
+            Authority::Api(api) => format!("an API that is asked, {}", api.shown()),
+        }
+    }
+
     /// How many requests can be waiting in [`admit`](Self::admit) at once.
     pub fn most_waiting(&self) -> usize {
         match &self.authority {
@@ -153,10 +174,11 @@ impl Gatekeeper {
         let credentials = match presented(head, LONGEST_FOR_FILE)? {
             Presented::Basic(credentials) => credentials,
             Presented::Absent | Presented::Unusable => {
+                metrics::login(Login::Absent);
                 return Err(Denial::of(self.unauthorized()));
             }
         };
-        let refusal = match htpasswd.verify(&credentials, Network::of(visit.client)) {
+        let (login, refusal) = match htpasswd.verify(&credentials, Network::of(visit.client)) {
             Verdict::Known(principal) => {
                 return Ok(Grant {
                     principal: Some(principal),
@@ -164,10 +186,13 @@ impl Gatekeeper {
                     had_credentials: true,
                 });
             }
-            Verdict::Wrong => self.unauthorized(),
-            Verdict::Busy => Refusal::Unsure { retry_after: 1 },
-            Verdict::Throttled { retry_after } => Refusal::TooManyRequests { retry_after },
+            Verdict::Wrong => (Login::Wrong, self.unauthorized()),
+            Verdict::Busy => (Login::Busy, Refusal::Unsure { retry_after: 1 }),
+            Verdict::Throttled { retry_after } => {
+                (Login::Throttled, Refusal::TooManyRequests { retry_after })
+            }
         };
+        metrics::login(login);
         Err(Denial {
             claimed: claimed(&credentials),
             ..Denial::of(refusal)
@@ -183,6 +208,7 @@ impl Gatekeeper {
             Presented::Unusable => (value, None),
         };
         if authorization.is_some_and(|value| !is_visible(value)) {
+            metrics::login(Login::Absent);
             return Err(Denial::of(self.unauthorized()));
         }
         let question = Question::about(head, visit, authorization);
@@ -204,6 +230,13 @@ impl Gatekeeper {
             }
             Ruling::Unsure { retry_after, why } => (Refusal::Unsure { retry_after }, Some(why)),
         };
+        metrics::login(match &refusal {
+            Refusal::Unauthorized { .. } if authorization.is_none() => Login::Absent,
+            Refusal::Unauthorized { .. } => Login::Wrong,
+            Refusal::Denied => Login::Denied,
+            Refusal::TooManyRequests { .. } => Login::Throttled,
+            _ => Login::Unsure,
+        });
         Err(Denial {
             refusal,
             claimed,

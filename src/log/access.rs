@@ -38,8 +38,23 @@ pub struct Access<'a> {
     pub elapsed: Duration,
     /// What the backend saw as `X-Request-ID`.
     pub request_id: &'a str,
+    /// What it is about in a registry. Only the JSON form says it; the target has it all.
+    pub registry: Option<Registry<'a>>,
     /// What else there is to say: why it was refused, at which stage it broke off.
     pub note: Option<&'a str>,
+}
+
+/// What a request to a registry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registry<'a> {
+    /// `pull`, `push` and so on.
+    pub action: &'static str,
+    /// The name of the repository.
+    pub repository: Option<&'a str>,
+    /// The tag.
+    pub reference: Option<&'a str>,
+    /// The digest, as asked for or as answered.
+    pub digest: Option<&'a str>,
 }
 
 /// Who is at the other end.
@@ -75,6 +90,7 @@ impl Default for Access<'_> {
             down: 0,
             elapsed: Duration::ZERO,
             request_id: "",
+            registry: None,
             note: None,
         }
     }
@@ -147,6 +163,18 @@ impl Access<'_> {
         }
         if let Some(note) = self.note {
             json_word(line, ",\"note\":", note.as_bytes());
+        }
+        if let Some(registry) = self.registry {
+            json_word(line, ",\"action\":", registry.action.as_bytes());
+            for (name, word) in [
+                (",\"repository\":", registry.repository),
+                (",\"reference\":", registry.reference),
+                (",\"digest\":", registry.digest),
+            ] {
+                if let Some(word) = word {
+                    json_word(line, name, word.as_bytes());
+                }
+            }
         }
         line.push_str("}\n");
     }
@@ -226,6 +254,23 @@ mod tests {
              \"target\":\"/v2/team/app/blobs/uploads/x?_state=abcdefgh…&digest=sha256%3Aab\",\"status\":201,\
              \"up\":1234,\"down\":0,\"ms\":12,\"id\":\"9f00\"}\n"
         );
+    }
+
+    #[test]
+    fn what_a_request_is_about_in_a_registry_is_said_in_json_alone() {
+        let access = Access {
+            registry: Some(Registry {
+                action: "pull",
+                repository: Some("team/app"),
+                reference: None,
+                digest: Some("sha256:ab"),
+            }),
+            ..request()
+        };
+        assert_eq!(text(&access), text(&request()));
+        assert!(json(&access).ends_with(
+            ",\"id\":\"9f00\",\"action\":\"pull\",\"repository\":\"team/app\",\"digest\":\"sha256:ab\"}\n"
+        ));
     }
 
     #[test]

@@ -6,17 +6,23 @@
 //! TLS.
 
 mod access;
+mod audit;
 mod clock;
 mod escape;
+mod journal;
 mod query;
 mod queue;
 mod reason;
+mod recent;
 
-pub use access::{Access, Peer};
+pub use access::{Access, Peer, Registry};
+pub use audit::{Audit, Deed, Verb};
 pub use reason::reason;
+pub use recent::Recent;
 
-use self::queue::{Queue, Target};
-use ::log::{LevelFilter, Metadata, Record};
+use self::queue::{Queue, Target, Weight};
+use self::recent::Ring;
+use ::log::{Level, LevelFilter, Metadata, Record};
 use std::{
     cell::RefCell,
     fmt::Write as _,
@@ -47,6 +53,7 @@ pub fn start(format: Format) {
         format,
         messages: Queue::start("messages", Target::Stderr),
         access: Queue::start("access-log", Target::Stdout),
+        is_journal: journal::is_there(),
     };
     if LOGS.set(logs).is_ok() && ::log::set_logger(&MESSAGES).is_ok() {
         ::log::set_max_level(LevelFilter::Info);
@@ -61,7 +68,7 @@ pub fn access(access: &Access<'_>) {
             Format::Text => access.write_text(line),
             Format::Json => access.write_json(line),
         }
-        logs.access.push(line);
+        logs.access.push(line, Weight::Full);
     });
 }
 
@@ -79,6 +86,55 @@ pub fn harmless_in_json(text: &str) -> String {
     line
 }
 
+/// Whether lines are JSON.
+pub fn is_json() -> bool {
+    LOGS.get().is_some_and(|logs| logs.format == Format::Json)
+}
+
+/// Says who did what, as a message. A flood of these leaves room for others.
+pub fn audit(audit: &Audit<'_>, peer: Peer, request_id: &str) {
+    let Some(logs) = LOGS.get() else { return };
+    let fields = match logs.format {
+        Format::Text => String::new(),
+        Format::Json => audit.fields(peer, request_id),
+    };
+    let sentence = audit.sentence(peer);
+    let said = Said {
+        level: Level::Info,
+        text: sentence.as_bytes(),
+        fields: &fields,
+    };
+    said.push(logs, Weight::Half);
+}
+
+/// The last warnings and errors, the latest first.
+pub fn recent() -> Vec<Recent> {
+    RECENT.list()
+}
+
+/// Bytes that others chose, made harmless for a line that people look at.
+pub fn shown(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    escape::message(&mut text, bytes);
+    text
+}
+
+/// A time as the log shows it.
+pub fn time(time: SystemTime) -> String {
+    let mut text = String::new();
+    clock::write_seconds(&mut text, time);
+    text
+}
+
+/// What a line on standard error has to begin with if it is not written through a log: something where it goes to the
+/// journal, else nothing.
+pub fn priority(level: Level) -> &'static str {
+    match journal::is_there() {
+        true => journal::priority(level),
+        false => "",
+    }
+}
+
 /// Waits until all that was logged is written, for a second at most on each of the two streams. For
 /// the end of the program.
 pub fn flush() {
@@ -90,12 +146,15 @@ pub fn flush() {
 }
 
 static LOGS: OnceLock<Logs> = OnceLock::new();
+static RECENT: Ring = Ring::new();
 static MESSAGES: Messages = Messages;
 
 struct Logs {
     format: Format,
     messages: Queue,
     access: Queue,
+    /// Whether messages go to the journal, which is told their weight.
+    is_journal: bool,
 }
 
 /// The logger behind the macros of the `log` crate.
@@ -120,47 +179,64 @@ impl ::log::Log for Messages {
     }
 }
 
-fn message(logs: &Logs, level: ::log::Level, text: &str) {
-    with_line(|line| {
-        write_message(line, logs.format, SystemTime::now(), level, text);
-        logs.messages.push(line);
-    });
+fn message(logs: &Logs, level: Level, text: &str) {
+    let said = Said {
+        level,
+        text: text.as_bytes(),
+        fields: "",
+    };
+    RECENT.keep(SystemTime::now(), level, said.text);
+    said.push(logs, Weight::Full);
 }
 
-fn write_message(
-    line: &mut String,
-    format: Format,
-    now: SystemTime,
-    level: ::log::Level,
-    text: &str,
-) {
-    let text = escape::cut(text.as_bytes(), LONGEST_MESSAGE);
-    match format {
-        Format::Text => {
-            clock::write_seconds(line, now);
-            // Writing to a string cannot fail.
-            let _ = write!(line, " {level} ");
-            escape::message(line, text);
-        }
-        Format::Json => {
-            line.push_str("{\"time\":\"");
-            clock::write_milliseconds(line, now);
-            line.push_str(match level {
-                ::log::Level::Error => "\",\"level\":\"error\",\"message\":\"",
-                ::log::Level::Warn => "\",\"level\":\"warn\",\"message\":\"",
-                _ => "\",\"level\":\"info\",\"message\":\"",
-            });
-            escape::json(line, text);
-            line.push_str("\"}");
-        }
+/// A message on its way to its line.
+struct Said<'a> {
+    level: Level,
+    text: &'a [u8],
+    /// More fields for JSON, each with a comma before it.
+    fields: &'a str,
+}
+
+impl Said<'_> {
+    fn push(&self, logs: &Logs, weight: Weight) {
+        with_line(|line| {
+            if logs.is_journal {
+                line.push_str(journal::priority(self.level));
+            }
+            self.write(line, logs.format, SystemTime::now());
+            logs.messages.push(line, weight);
+        });
     }
-    line.push('\n');
+
+    fn write(&self, line: &mut String, format: Format, now: SystemTime) {
+        let text = escape::cut(self.text, LONGEST_MESSAGE);
+        match format {
+            Format::Text => {
+                clock::write_seconds(line, now);
+                // Writing to a string cannot fail.
+                let _ = write!(line, " {} ", self.level);
+                escape::message(line, text);
+            }
+            Format::Json => {
+                line.push_str("{\"time\":\"");
+                clock::write_milliseconds(line, now);
+                line.push_str(match self.level {
+                    Level::Error => "\",\"level\":\"error\",\"message\":\"",
+                    Level::Warn => "\",\"level\":\"warn\",\"message\":\"",
+                    _ => "\",\"level\":\"info\",\"message\":\"",
+                });
+                escape::json(line, text);
+                let _ = write!(line, "\"{}}}", self.fields);
+            }
+        }
+        line.push('\n');
+    }
 }
 
 /// What a queue has to say about itself. Not through the macros: they may not be there in a test.
 fn say(text: &str) {
     if let Some(logs) = LOGS.get() {
-        message(logs, ::log::Level::Warn, text);
+        message(logs, Level::Warn, text);
     }
 }
 
@@ -193,11 +269,16 @@ fn write_to(target: Target, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::log::{Level, Log};
+    use ::log::Log;
 
     fn line(format: Format, level: Level, text: &str) -> String {
         let mut line = String::new();
-        write_message(&mut line, format, SystemTime::UNIX_EPOCH, level, text);
+        let said = Said {
+            level,
+            text: text.as_bytes(),
+            fields: "",
+        };
+        said.write(&mut line, format, SystemTime::UNIX_EPOCH);
         line
     }
 

@@ -3,6 +3,7 @@
 //! It knows nothing of what a line says.
 
 use super::{say, write_to};
+use crate::metrics::{self, Counter};
 use std::{
     io::{self, Write},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -37,9 +38,29 @@ impl Target {
     }
 }
 
+/// How much of the room a line may take up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// All that there is.
+    Full,
+    /// Half of it: strangers can cause as many of these as they like, and must not push out what matters more.
+    Half,
+}
+
+impl Weight {
+    fn room(self) -> usize {
+        match self {
+            Weight::Full => ROOM,
+            Weight::Half => ROOM / 2,
+        }
+    }
+}
+
 /// The end that lines go in.
 pub(super) struct Queue {
     shared: Arc<Shared>,
+    /// For whoever watches.
+    lost: &'static Counter,
 }
 
 #[derive(Default)]
@@ -89,14 +110,19 @@ impl Queue {
             .name(name.to_owned())
             .stack_size(STACK)
             .spawn(|| writer.run());
-        Queue { shared }
+        let lost = match target {
+            Target::Stdout => &metrics::ACCESS_LINES_LOST,
+            Target::Stderr => &metrics::MESSAGES_LOST,
+        };
+        Queue { shared, lost }
     }
 
     /// Adds a line, which ends in a line feed, or counts it as lost. Never waits for the writer.
-    pub(super) fn push(&self, line: &str) {
+    pub(super) fn push(&self, line: &str, weight: Weight) {
         let mut state = self.shared.lock();
-        if state.lines.len() + line.len() > ROOM {
+        if state.lines.len() + line.len() > weight.room() {
             state.lost += 1;
+            self.lost.one();
             return;
         }
         state.lines.push_str(line);
@@ -260,7 +286,7 @@ mod tests {
         let (queue, written, allow) = scripted();
         drop(allow);
         for number in 0..1000 {
-            queue.push(&format!("{number}\n"));
+            queue.push(&format!("{number}\n"), Weight::Full);
         }
         queue.flush(soon());
         let all: String = written.try_iter().collect();
@@ -274,7 +300,7 @@ mod tests {
         let line = format!("{}\n", "x".repeat(1023));
         // The writer holds some of them and waits; the rest fills the buffer and more.
         for _ in 0..4 * ROOM / line.len() {
-            queue.push(&line);
+            queue.push(&line, Weight::Full);
         }
         assert!(queue.shared.lock().lines.len() <= ROOM);
         assert!(queue.shared.lock().lost > 0);
@@ -286,22 +312,35 @@ mod tests {
     }
 
     #[test]
+    fn what_strangers_can_cause_leaves_room_for_what_matters() {
+        let (queue, _written, allow) = scripted();
+        let line = format!("{}\n", "x".repeat(1023));
+        for _ in 0..4 * ROOM / line.len() {
+            queue.push(&line, Weight::Half);
+        }
+        let lost = queue.shared.lock().lost;
+        queue.push(&line, Weight::Full);
+        assert_eq!(queue.shared.lock().lost, lost);
+        drop(allow);
+    }
+
+    #[test]
     fn a_reader_that_is_gone_ends_nothing() {
         let (queue, written, allow) = scripted();
         for _ in 0..2 {
-            queue.push("a\n");
+            queue.push("a\n", Weight::Full);
             allow.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
             assert_eq!(written.recv().unwrap(), "a\n");
         }
         drop(allow);
-        queue.push("b\n");
+        queue.push("b\n", Weight::Full);
         assert_eq!(written.recv().unwrap(), "b\n");
     }
 
     #[test]
     fn waiting_for_the_end_is_bounded() {
         let (queue, _written, _allow) = scripted();
-        queue.push("a\n");
+        queue.push("a\n", Weight::Full);
         let start = Instant::now();
         queue.flush(start + Duration::from_millis(50));
         assert!(start.elapsed() < Duration::from_secs(5));

@@ -269,6 +269,10 @@ pub(super) fn deliver(
             location: location.as_deref(),
         },
     );
+    outcome.digest = head
+        .values("docker-content-digest")
+        .next()
+        .map(<[u8]>::to_vec);
     let then = if keep { Then::Keep } else { Then::Close };
     outcome.end = End::Answered(head.status(), then);
     client.patience = Patience::Full;

@@ -16,6 +16,7 @@ use rustls::pki_types::ServerName;
 
 use crate::config::{self, HostPort};
 use crate::http::{Framing, Input, RequestHead};
+use crate::metrics::{BackendStanding, Counter};
 use crate::stream::{Patience, Socket, Stream};
 
 /// Idle connections kept for one backend: one for each of the requests that are served at once by default. With fewer, a
@@ -70,6 +71,8 @@ pub struct Backend {
     idle: Mutex<Vec<Idle>>,
     /// Whether the last connection to it failed.
     is_down: AtomicBool,
+    connections: Counter,
+    failures: Counter,
 }
 
 #[derive(Debug)]
@@ -93,6 +96,8 @@ impl Backend {
             silence,
             idle: Mutex::default(),
             is_down: AtomicBool::new(false),
+            connections: Counter::new(),
+            failures: Counter::new(),
         }
     }
 
@@ -104,6 +109,21 @@ impl Backend {
     /// Whether the last attempt to connect to it failed.
     pub fn is_down(&self) -> bool {
         self.is_down.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request that it did not answer.
+    pub fn failed(&self) {
+        self.failures.one();
+    }
+
+    /// How it is, for whoever watches.
+    pub fn standing(&self) -> BackendStanding {
+        BackendStanding {
+            url: self.address.to_string(),
+            is_up: !self.is_down(),
+            connections: self.connections.value(),
+            failures: self.failures.value(),
+        }
     }
 
     /// A kept connection that still looks open, or a new one.
@@ -121,6 +141,10 @@ impl Backend {
     /// it works again.
     pub fn dial(&self) -> io::Result<Link> {
         let dialled = self.dial_quietly();
+        match &dialled {
+            Ok(_) => self.connections.one(),
+            Err(_) => self.failures.one(),
+        }
         let was_down = self.is_down.swap(dialled.is_err(), Ordering::Relaxed);
         match &dialled {
             Err(error) if !was_down => ::log::error!("backend {} is down: {error}", self.address),

@@ -24,6 +24,7 @@ pub(super) fn carry(relay: &Relay, request: &Request<'_>, client: &mut Input<Str
         up: 0,
         down: 0,
         note: None,
+        digest: None,
     };
     let mut failures = Vec::new();
     if let Some((errand, mut answer)) = ask(relay, request, client, &mut outcome, &mut failures) {
@@ -135,6 +136,7 @@ impl Relay {
             // Every server does that, and a new connection will tell how it is.
             return;
         }
+        self.backends.get(place).inspect(|backend| backend.failed());
         let is_news = self.choice.failed(place, Instant::now());
         if let (true, Some(backend), 2..) = (is_news, self.backends.get(place), self.backends.len())
         {

@@ -25,6 +25,7 @@ use crate::config;
 use crate::gate::Grant;
 use crate::http::location::{Origin, Outside, rewrite};
 use crate::http::{ForwardedBy, Framing, Input, Refusal, RequestHead, ResponseHead, Scheme};
+use crate::metrics::BackendStanding;
 use crate::stream::Stream;
 
 /// The backends and what all transfers share.
@@ -61,6 +62,8 @@ pub struct Outcome {
     pub down: u64,
     /// What went wrong, for the log.
     pub note: Option<String>,
+    /// The answer's `Docker-Content-Digest`, for the log.
+    pub digest: Option<Vec<u8>>,
 }
 
 /// How a request ended.
@@ -197,6 +200,11 @@ impl Relay {
             }
         }
         Err(reasons.join("; "))
+    }
+
+    /// How the backends are, in order.
+    pub fn standing(&self) -> Vec<BackendStanding> {
+        self.backends.iter().map(Backend::standing).collect()
     }
 
     /// Gives up backend connections that have been idle for long.

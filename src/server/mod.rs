@@ -26,12 +26,14 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Watched};
 use crate::config::{Fault, Settings};
 use crate::connection::{Duty, Forwarding, RequestIds, Seats, Service, Timeouts};
 use crate::gate::Gatekeeper;
 use crate::log;
+use crate::metrics::{self, Standing};
 use crate::relay::Relay;
+use crate::tls::Certificates;
 use asking::Discovery;
 use handed_over::HandedOver;
 use listener::Listener;
@@ -69,6 +71,7 @@ pub fn auth(settings: Settings) -> ExitCode {
 
 fn start(settings: Settings, role: Role) -> ExitCode {
     let handed_over = HandedOver::take();
+    metrics::started();
     log::start(settings.log);
     log_panics();
     let signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
@@ -141,7 +144,10 @@ pub fn faults(settings: &Settings) -> Vec<Fault> {
 }
 
 fn report(faults: &[Fault]) -> ExitCode {
-    faults.iter().for_each(|fault| eprintln!("{fault}"));
+    let priority = log::priority(::log::Level::Error);
+    faults
+        .iter()
+        .for_each(|fault| eprintln!("{priority}{fault}"));
     ExitCode::from(WRONG_CONFIGURATION)
 }
 
@@ -239,7 +245,7 @@ fn run(
     caretaker::start(
         Arc::clone(&service),
         prepared.self_signed,
-        prepared.certificates,
+        prepared.certificates.clone(),
     )?;
 
     prepared
@@ -256,7 +262,22 @@ fn run(
         );
     }
     let _socket = match bound.admin {
-        Some(admin) => Some(admin.start(Arc::clone(&service))?),
+        Some(admin) => {
+            let standing = standing(
+                settings.workers,
+                &service,
+                &workers,
+                &poller,
+                &seats,
+                prepared.certificates.clone(),
+            );
+            Some(admin.start(Watched {
+                service: Arc::clone(&service),
+                listening: bound.listeners.iter().map(Listener::to_string).collect(),
+                password_file: settings.htpasswd.as_ref().map(|file| file.value.clone()),
+                standing: Box::new(standing),
+            })?)
+        }
         None => None,
     };
     let listeners = bound.listeners;
@@ -311,6 +332,32 @@ fn run(
         );
     }
     Ok(())
+}
+
+/// What is asked when somebody looks.
+fn standing(
+    most: usize,
+    service: &Arc<Service>,
+    workers: &Arc<Workers>,
+    poller: &Arc<Poller>,
+    seats: &Arc<Seats>,
+    certificates: Option<Arc<Certificates>>,
+) -> impl Fn() -> Standing + Send + use<> {
+    let (service, workers) = (Arc::clone(service), Arc::clone(workers));
+    let (poller, seats) = (Arc::clone(poller), Arc::clone(seats));
+    move || {
+        let (busy, waiting) = workers.requests();
+        let certificates = certificates.as_ref();
+        Standing {
+            workers: most,
+            busy,
+            waiting,
+            open: seats.taken(),
+            parked: poller.parked(),
+            backends: service.duty.backends(),
+            certificates: certificates.map_or_else(Vec::new, |shown| shown.standing()),
+        }
+    }
 }
 
 /// Waits for the signal to end; what comes before it has the files looked at.

@@ -90,6 +90,11 @@ impl Parked {
         self.connections.values_mut().for_each(|one| one.hurry());
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.connections.len()
+    }
+
     /// The first of their deadlines.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.connections.values().map(|one| one.deadline()).min()

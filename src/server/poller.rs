@@ -21,6 +21,7 @@ use super::workers::Workers;
 use crate::config::Cidr;
 use crate::connection::{Connection, Seats, Timeouts, is_trusted};
 use crate::log::Peer;
+use crate::metrics;
 use crate::stream::Interest;
 
 /// Connections accepted in one turn from one listener.
@@ -118,6 +119,11 @@ impl Poller {
         if due < self.next_sweep.fetch_min(due, Ordering::AcqRel) {
             self.wake();
         }
+    }
+
+    /// Connections with which no worker is busy.
+    pub fn parked(&self) -> usize {
+        self.lock().len()
     }
 
     /// Lets no new client in. Those that are here may come with another request.
@@ -253,6 +259,7 @@ impl Poller {
                 // Everybody is busy; this one cannot be served.
                 continue;
             }
+            metrics::CONNECTIONS.one();
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
             let is_tls = listener.is_tls();
             let connection = Connection::new(id, stream, peer, is_tls, seat, &self.limits.timeouts);

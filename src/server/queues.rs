@@ -112,6 +112,11 @@ impl Queues {
         self.anonymous_requests = self.anonymous_requests.saturating_sub(anonymous);
     }
 
+    /// Requests in flight.
+    pub(super) fn requests(&self) -> usize {
+        self.requests
+    }
+
     pub(super) fn steps_waiting(&self) -> usize {
         self.steps.len() + self.first_steps.len()
     }

@@ -18,6 +18,7 @@ use super::notify;
 use super::prepare::{self, Quoted};
 use crate::config::{Fault, Settings};
 use crate::connection::Service;
+use crate::metrics::{self, Reload};
 use crate::tls::Certificates;
 
 /// Between two looks.
@@ -198,10 +199,16 @@ impl Watched {
         }
         self.seen = before;
         match read {
-            Ok(take) => ::log::info!("{}", take()),
-            Err(faults) => faults
-                .iter()
-                .for_each(|fault| ::log::error!("{fault}; the last good one stays")),
+            Ok(take) => {
+                ::log::info!("{}", take());
+                metrics::reload(Reload::Good);
+            }
+            Err(faults) => {
+                faults
+                    .iter()
+                    .for_each(|fault| ::log::error!("{fault}; the last good one stays"));
+                metrics::reload(Reload::Bad);
+            }
         }
     }
 }

@@ -58,6 +58,12 @@ impl Workers {
         })
     }
 
+    /// Requests in flight, and those that wait for their turn.
+    pub fn requests(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.queues.requests(), state.queues.requests_waiting())
+    }
+
     /// Has a worker go on with a connection.
     pub fn submit(self: &Arc<Workers>, connection: Box<Connection>) {
         let mut state = self.lock();

@@ -11,6 +11,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::pair::Pair;
+use crate::metrics::CertificateStanding;
 
 /// Pairs, never none, that can be replaced as a whole while connections come and go: handshakes that began keep what
 /// they have.
@@ -35,6 +36,17 @@ impl Certificates {
     pub fn replace(&self, first: Pair, others: Vec<Pair>) {
         let pairs = Arc::new(Pairs { first, others });
         *self.pairs.write().unwrap_or_else(PoisonError::into_inner) = pairs;
+    }
+
+    /// What clients are shown and until when, for whoever watches.
+    pub fn standing(&self) -> Vec<CertificateStanding> {
+        let pairs = Arc::clone(&self.pairs.read().unwrap_or_else(PoisonError::into_inner));
+        let all = std::iter::once(&pairs.first).chain(&pairs.others);
+        all.map(|pair| CertificateStanding {
+            names: pair.names().to_vec(),
+            not_after: pair.not_after(),
+        })
+        .collect()
     }
 
     fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {

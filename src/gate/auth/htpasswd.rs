@@ -15,6 +15,7 @@ use super::network::Network;
 use super::throttle::Throttle;
 use super::users::Users;
 use super::waiting::Waiting;
+use crate::metrics::{self, Login};
 
 /// A right password is believed for this long after it was hashed.
 const RIGHT_LIFETIME: Duration = Duration::from_secs(60 * 60);
@@ -156,6 +157,11 @@ impl Htpasswd {
         self.checks.most() + MOST_JOINED
     }
 
+    /// How many users there are.
+    pub fn users(&self) -> usize {
+        self.roll().users.len()
+    }
+
     /// Takes a new file. Checks that are on the way end with the old one.
     pub fn replace(&self, users: Users) {
         let mut roll = self.roll.write().unwrap_or_else(PoisonError::into_inner);
@@ -199,6 +205,7 @@ impl Htpasswd {
                             Instant::now(),
                         );
                     }
+                    metrics::login(Login::Ok);
                     return Verdict::Known(Principal::new(user));
                 }
                 (Landing::Right, None) | (Landing::Wrong, _) => {
@@ -263,6 +270,8 @@ impl Htpasswd {
                 .recall(&key, now)
                 .is_some_and(|right| right.is_same(&digest))
             {
+                metrics::CACHE_HITS.one();
+                metrics::login(Login::Remembered);
                 return Reception::Right(Principal::new(key.0));
             }
         }
@@ -270,8 +279,10 @@ impl Htpasswd {
             return Reception::Throttled(left);
         }
         if desk.wrong.recall(&digest, now) == Some(&generation) {
+            metrics::CACHE_HITS.one();
             return Reception::Wrong;
         }
+        metrics::CACHE_MISSES.one();
         let user = self.user_digest(credentials);
         let lane = desk.throttle.lane(network, &user, now);
         if let Some(flight) = desk.flights.get(&digest) {
@@ -308,6 +319,7 @@ impl Htpasswd {
 impl Leader<'_> {
     fn check(self, roll: &Roll, credentials: &Credentials, network: Network) -> Verdict {
         let Some(slot) = self.htpasswd.checks.begin(network, self.lane, None) else {
+            metrics::HASHES_REFUSED.one();
             self.flight.land(Landing::Busy);
             return Verdict::Busy;
         };
@@ -320,6 +332,7 @@ impl Leader<'_> {
         if let Some(left) = closed {
             return throttled(left);
         }
+        metrics::HASHES.one();
         let is_right = roll.users.check(credentials.user(), credentials.password());
         drop(slot);
         let name = roll.users.find(credentials.user()).map(|(name, _)| name);
@@ -331,6 +344,7 @@ impl Leader<'_> {
                     .remember((Arc::clone(name), network), self.digest, Instant::now());
                 drop(desk);
                 self.flight.land(Landing::Right);
+                metrics::login(Login::Ok);
                 Verdict::Known(Principal::new(Arc::clone(name)))
             }
             _ => {

@@ -4,6 +4,7 @@
 //! redirects, takes a proxy from the environment, has no time-outs and adds fields of its own: all that is turned off.
 
 use std::io::{self, Read};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,6 +98,25 @@ impl Caller {
             timeout,
             unsaid,
         })
+    }
+
+    /// Whether somebody listens there, without a word to them.
+    pub(super) fn connect(&self) -> io::Result<()> {
+        let port = match (self.uri.port_u16(), self.uri.scheme_str()) {
+            (Some(port), _) => port,
+            (None, Some("https")) => 443,
+            (None, _) => 80,
+        };
+        let host = self.uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "no address for its name");
+        for address in (host, port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, self.timeout) {
+                Ok(_) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
     /// Asks, and has an answer or none at `deadline`, or after the time that a call has if that is earlier.

@@ -36,6 +36,8 @@ pub use question::Question;
 use question::Scope;
 use reuse::Reuse;
 
+use crate::metrics::{self, Login};
+
 /// Calls at once, at most: as many connections as a small service bears. Fewer than half of the workers, so that a slow
 /// API never takes them all.
 const MOST_CALLS: usize = 128;
@@ -133,6 +135,24 @@ impl Api {
         })
     }
 
+    /// As it may be shown.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Whether it can be asked; the error says why not. It is not asked: it may count questions, and somebody wants to know
+    /// this every few seconds.
+    pub fn ready(&self) -> Result<(), String> {
+        let why = match self.breaker.refuses(Instant::now()) {
+            true => "down".to_owned(),
+            false => match self.caller.connect() {
+                Ok(()) => return Ok(()),
+                Err(error) => crate::log::reason(&error),
+            },
+        };
+        Err(format!("auth-backend {}: {why}", self.shown))
+    }
+
     /// How many callers of [`ask`](Self::ask) can be waiting at once.
     pub fn most_waiting(&self) -> usize {
         self.waiting.most()
@@ -143,8 +163,9 @@ impl Api {
     pub fn ask(&self, question: &Question<'_>, network: Network) -> Ruling {
         let begun = Instant::now();
         if let Some(answer) = self.cache.recall(question, begun) {
-            return ruling(Ok(answer));
+            return remembered(answer);
         }
+        metrics::CACHE_MISSES.one();
         let Some(_place) = self.waiting.place(network, self.waiting.most().div_ceil(4)) else {
             return busy();
         };
@@ -155,7 +176,7 @@ impl Api {
                 return down();
             }
             let flight = match self.receive(question, company, network) {
-                Reception::Known(answer) => return ruling(Ok(answer)),
+                Reception::Known(answer) => return remembered(answer),
                 Reception::Lead(leader) => return leader.ask(question, network, deadline),
                 Reception::Join(flight) => flight,
             };
@@ -169,7 +190,7 @@ impl Api {
                     for_twins,
                 } => {
                     if let Some(answer) = self.cache.recall(question, Instant::now()) {
-                        return ruling(Ok(answer));
+                        return remembered(answer);
                     }
                     if for_twins && identity.is_same(&question.identity(self.cache.seal())) {
                         return ruling(outcome);
@@ -265,6 +286,7 @@ impl Leader<'_> {
         let called = api.caller.ask(question, deadline);
         let change = pass.report(called.contact, Instant::now());
         drop(slot);
+        metrics::api_call(asked.elapsed());
         let (outcome, reuse) = match called.outcome {
             Ok((answer, reuse)) => {
                 api.cache.remember(question, &answer, &reuse, asked);
@@ -272,6 +294,7 @@ impl Leader<'_> {
                 (Ok(answer), reuse)
             }
             Err(Failure { why, reuse }) => {
+                metrics::API_FAILURES.one();
                 ::log::warn!("auth-backend {}: {why}", api.shown);
                 (Err(Arc::from(why)), reuse)
             }
@@ -307,9 +330,23 @@ impl Drop for Leader<'_> {
     }
 }
 
+fn remembered(answer: Answer) -> Ruling {
+    metrics::CACHE_HITS.one();
+    match answer {
+        Answer::Allowed(user) => {
+            metrics::login(Login::Remembered);
+            Ruling::Allowed(user.map(Principal::new))
+        }
+        other => ruling(Ok(other)),
+    }
+}
+
 fn ruling(outcome: Result<Answer, Arc<str>>) -> Ruling {
     match outcome {
-        Ok(Answer::Allowed(user)) => Ruling::Allowed(user.map(Principal::new)),
+        Ok(Answer::Allowed(user)) => {
+            metrics::login(Login::Ok);
+            Ruling::Allowed(user.map(Principal::new))
+        }
         Ok(Answer::Unauthorized(challenges)) => Ruling::Unauthorized(challenges.to_vec()),
         Ok(Answer::Denied) => Ruling::Denied,
         Ok(Answer::Throttled(retry_after)) => Ruling::TooManyRequests(retry_after),

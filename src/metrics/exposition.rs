@@ -1,0 +1,437 @@
+//! The numbers as Prometheus reads them.
+//!
+//! The only file that names `prometheus_client`, which owns the grammar and the escapes.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet, prometheus_text,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::{
+    ACCESS_LINES_LOST, API_DURATION, API_FAILURES, CACHE_HITS, CACHE_MISSES, CONNECTIONS, Counter,
+    DOWN, DURATION, HASHES, HASHES_REFUSED, Histogram, LOGINS, Login, MESSAGES_LOST, Method,
+    Process, RELOADS, REQUESTS, Reload, Standing, Status, UP, started,
+};
+
+/// What the text is.
+pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+/// Microseconds in a second.
+const MICROSECONDS: f64 = 1e6;
+
+/// All numbers, those of `standing` among them.
+pub fn text(standing: Standing) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(standing));
+    let mut text = String::with_capacity(16 << 10);
+    // Writing to a string cannot fail.
+    let _ = prometheus_text::encode(&mut text, &registry);
+    text
+}
+
+impl Collector for Standing {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        page.requests()?;
+        page.logins()?;
+        page.house(self)?;
+        page.backends(self)?;
+        page.certificates(self)?;
+        page.own(&Process::now())
+    }
+}
+
+type Label = (&'static str, &'static str);
+
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn requests(&mut self) -> fmt::Result {
+        let counts = Method::TEXTS.iter().zip(&REQUESTS);
+        let counts = counts.flat_map(|(method, counts)| {
+            let counts = Status::TEXTS.iter().zip(counts);
+            counts.map(|(status, count)| ([("method", *method), ("status", *status)], count))
+        });
+        self.counters(
+            "portreeve_requests",
+            "Requests that are over, by method and by the class of their status; gone: the client went away before its answer",
+            counts,
+        )?;
+        let durations = Method::TEXTS.iter().zip(&DURATION);
+        self.histograms(
+            "portreeve_request_duration_seconds",
+            "From the whole head of a request to the last byte of its answer",
+            durations.map(|(method, duration)| ([("method", *method)], duration)),
+            MICROSECONDS,
+        )?;
+        let none: [Label; 0] = [];
+        self.histograms(
+            "portreeve_request_body_bytes",
+            "Bodies of requests, as far as they reached a backend",
+            [(none, &UP)],
+            1.0,
+        )?;
+        self.histograms(
+            "portreeve_response_body_bytes",
+            "Bodies of answers, as far as they reached the client",
+            [(none, &DOWN)],
+            1.0,
+        )
+    }
+
+    fn logins(&mut self) -> fmt::Result {
+        self.counters(
+            "portreeve_auth",
+            "Requests by what came of the question who is asking",
+            labelled("outcome", Login::TEXTS, &LOGINS),
+        )?;
+        for (name, help, count) in [
+            (
+                "portreeve_auth_cache_hits",
+                "Verdicts that were remembered",
+                &CACHE_HITS,
+            ),
+            (
+                "portreeve_auth_cache_misses",
+                "Verdicts that had to be found out, or waited for",
+                &CACHE_MISSES,
+            ),
+            (
+                "portreeve_auth_hashes",
+                "Passwords that were hashed",
+                &HASHES,
+            ),
+            (
+                "portreeve_auth_hashes_refused",
+                "Passwords that were not hashed because too many waited",
+                &HASHES_REFUSED,
+            ),
+            (
+                "portreeve_auth_api_failures",
+                "Calls of the auth API that brought no decision",
+                &API_FAILURES,
+            ),
+        ] {
+            self.counter(name, help, count.value())?;
+        }
+        let none: [Label; 0] = [];
+        self.histograms(
+            "portreeve_auth_api_duration_seconds",
+            "Calls of the auth API, good or bad",
+            [(none, &API_DURATION)],
+            MICROSECONDS,
+        )
+    }
+
+    fn house(&mut self, standing: &Standing) -> fmt::Result {
+        for (name, help, value) in [
+            (
+                "portreeve_workers",
+                "Requests that can be in flight at once",
+                standing.workers,
+            ),
+            (
+                "portreeve_workers_busy",
+                "Requests in flight",
+                standing.busy,
+            ),
+            (
+                "portreeve_requests_waiting",
+                "Requests that may pass and wait for a worker",
+                standing.waiting,
+            ),
+            (
+                "portreeve_connections_open",
+                "Open connections of clients",
+                standing.open,
+            ),
+            (
+                "portreeve_connections_parked",
+                "Open connections of clients with which no worker is busy",
+                standing.parked,
+            ),
+        ] {
+            self.gauge(name, help, value as u64)?;
+        }
+        self.counter(
+            "portreeve_connections_accepted",
+            "Connections of clients that were taken",
+            CONNECTIONS.value(),
+        )?;
+        self.counters(
+            "portreeve_log_lines_lost",
+            "Lines for which there was no room, because nobody read the others in time",
+            [
+                ([("stream", "stdout")], &ACCESS_LINES_LOST),
+                ([("stream", "stderr")], &MESSAGES_LOST),
+            ],
+        )?;
+        self.counters(
+            "portreeve_reloads",
+            "Files that were read anew: taken, or bad, so that the last good ones stay",
+            labelled("result", Reload::TEXTS, &RELOADS),
+        )
+    }
+
+    fn backends(&mut self, standing: &Standing) -> fmt::Result {
+        let mut up = self.0.encode_descriptor(
+            "portreeve_backend_up",
+            "Whether the last connection to it succeeded; 1 before the first",
+            None,
+            MetricType::Gauge,
+        )?;
+        for backend in &standing.backends {
+            up.encode_family(&[("backend", backend.url.as_str())])?
+                .encode_gauge(&u32::from(backend.is_up))?;
+        }
+        let mut connections = self.0.encode_descriptor(
+            "portreeve_backend_connections",
+            "Connections that were opened to it",
+            None,
+            MetricType::Counter,
+        )?;
+        for backend in &standing.backends {
+            connections
+                .encode_family(&[("backend", backend.url.as_str())])?
+                .encode_counter::<NoLabelSet, _, f64>(&backend.connections, None)?;
+        }
+        let mut failures = self.0.encode_descriptor(
+            "portreeve_backend_failures",
+            "Connections to it that failed, and requests that it did not answer",
+            None,
+            MetricType::Counter,
+        )?;
+        for backend in &standing.backends {
+            failures
+                .encode_family(&[("backend", backend.url.as_str())])?
+                .encode_counter::<NoLabelSet, _, f64>(&backend.failures, None)?;
+        }
+        Ok(())
+    }
+
+    fn certificates(&mut self, standing: &Standing) -> fmt::Result {
+        let mut ends = self.0.encode_descriptor(
+            "portreeve_certificate_not_after_timestamp_seconds",
+            "When a certificate that clients are shown ends",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (place, certificate) in standing.certificates.iter().enumerate() {
+            let Some(end) = certificate.not_after else {
+                continue;
+            };
+            // With its place: two may have the same name, and no name at all.
+            let place = place.to_string();
+            let name = certificate.names.first().map_or("", String::as_str);
+            ends.encode_family(&[("certificate", place.as_str()), ("name", name)])?
+                .encode_gauge(&unix(end))?;
+        }
+        Ok(())
+    }
+
+    fn own(&mut self, process: &Process) -> fmt::Result {
+        let mut build = self.0.encode_descriptor(
+            "portreeve_build_info",
+            "The version that runs",
+            None,
+            MetricType::Gauge,
+        )?;
+        build
+            .encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?
+            .encode_gauge(&1_u32)?;
+        self.gauge(
+            "process_start_time_seconds",
+            "When the process began",
+            unix(started()),
+        )?;
+        self.0
+            .encode_descriptor(
+                "process_cpu_seconds",
+                "Time of processors that the process has used",
+                None,
+                MetricType::Counter,
+            )?
+            .encode_counter::<NoLabelSet, _, f64>(&process.cpu.as_secs_f64(), None)?;
+        self.gauge(
+            "process_resident_memory_bytes",
+            "Memory that is really there",
+            process.resident,
+        )?;
+        self.gauge("process_threads", "Threads of the process", process.threads)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.0
+            .encode_descriptor(name, help, None, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, f64>(&value, None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
+        self.0
+            .encode_descriptor(name, help, None, MetricType::Gauge)?
+            .encode_gauge(&value)
+    }
+
+    fn counters<'c, L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        counts: impl IntoIterator<Item = (L, &'c Counter)>,
+    ) -> fmt::Result {
+        let mut family = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, count) in counts {
+            family
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, f64>(&count.value(), None)?;
+        }
+        Ok(())
+    }
+
+    /// `unit` of what is counted make one of what is shown.
+    fn histograms<'h, L: EncodeLabelSet, const BOUNDS: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        histograms: impl IntoIterator<Item = (L, &'h Histogram<BOUNDS>)>,
+        unit: f64,
+    ) -> fmt::Result {
+        let mut family = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (labels, histogram) in histograms {
+            let (counts, beyond) = histogram.counts();
+            let total = counts.iter().map(|(_, count)| count).sum::<u64>() + beyond;
+            let mut buckets: Vec<_> = counts
+                .into_iter()
+                .map(|(bound, count)| (bound as f64 / unit, count))
+                .collect();
+            buckets.push((f64::INFINITY, beyond));
+            let sum = histogram.sum() as f64 / unit;
+            family
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(sum, total, &buckets, None)?;
+        }
+        Ok(())
+    }
+}
+
+fn labelled<'c>(
+    name: &'static str,
+    texts: &'static [&'static str],
+    counts: &'c [Counter],
+) -> impl Iterator<Item = ([Label; 1], &'c Counter)> {
+    let counts = texts.iter().zip(counts);
+    counts.map(move |(text, count)| ([(name, *text)], count))
+}
+
+fn unix(time: SystemTime) -> f64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{BackendStanding, CertificateStanding, Request, login, reload, request};
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    /// The value of a line, 0 if there is none. Other tests of this process count too, so that only what more there is
+    /// afterwards says something.
+    fn value(text: &str, line: &str) -> f64 {
+        let found = text.lines().find_map(|one| one.strip_prefix(line));
+        found.map_or(0.0, |value| value.trim().parse().unwrap_or(f64::NAN))
+    }
+
+    fn page() -> String {
+        text(Standing {
+            workers: 256,
+            busy: 3,
+            backends: vec![BackendStanding {
+                url: "http://127.0.0.1:5000".to_owned(),
+                is_up: false,
+                connections: 4,
+                failures: 1,
+            }],
+            certificates: vec![CertificateStanding {
+                names: vec!["a\"b\\c\nd".to_owned()],
+                not_after: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
+            }],
+            ..Standing::default()
+        })
+    }
+
+    #[test]
+    fn what_was_counted_is_there() {
+        let before = page();
+        request(
+            &Request {
+                method: "PUT",
+                status: 201,
+                elapsed: Duration::from_millis(7),
+                up: 2000,
+                down: 0,
+                user: Some(b"alice"),
+            },
+            Instant::now(),
+        );
+        login(Login::Wrong);
+        reload(Reload::Bad);
+        let after = page();
+        for line in [
+            "portreeve_requests_total{method=\"PUT\",status=\"2xx\"}",
+            "portreeve_request_duration_seconds_bucket{method=\"PUT\",le=\"0.01\"}",
+            "portreeve_request_duration_seconds_count{method=\"PUT\"}",
+            "portreeve_request_body_bytes_bucket{le=\"16384\"}",
+            "portreeve_auth_total{outcome=\"wrong\"}",
+            "portreeve_reloads_total{result=\"bad\"}",
+        ] {
+            assert!(
+                value(&after, line) > value(&before, line),
+                "{line}\n{after}"
+            );
+        }
+        assert!(value(&after, "portreeve_request_body_bytes_sum") >= 2000.0);
+    }
+
+    #[test]
+    fn what_stands_is_there_and_escaped() {
+        let page = page();
+        for line in [
+            "portreeve_workers 256",
+            "portreeve_workers_busy 3",
+            "portreeve_backend_up{backend=\"http://127.0.0.1:5000\"} 0",
+            "portreeve_backend_failures_total{backend=\"http://127.0.0.1:5000\"} 1",
+            "portreeve_certificate_not_after_timestamp_seconds{certificate=\"0\",name=\"a\\\"b\\\\c\\nd\"}",
+            concat!(
+                "portreeve_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\"} 1"
+            ),
+        ] {
+            assert!(page.contains(line), "no {line} in\n{page}");
+        }
+        assert!(value(&page, "process_start_time_seconds") > 1e9);
+    }
+
+    #[test]
+    fn every_number_says_what_it_is_once() {
+        let page = page();
+        let named = |kind: &str| {
+            let lines = page.lines().filter_map(|line| line.strip_prefix(kind));
+            let mut names: Vec<_> = lines.filter_map(|line| line.split(' ').next()).collect();
+            let all = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), all);
+            names.join(" ")
+        };
+        assert_eq!(named("# HELP "), named("# TYPE "));
+    }
+}
