@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 mod support;
 
+use std::time::{Duration, Instant};
 use support::{AUTH, Backend, Dir, Gate, Message, basic};
 
 /// alice:secret and bob:secret.
@@ -52,6 +53,22 @@ fn the_eleventh_wrong_password_is_not_looked_at_and_the_client_is_told_when_to_c
         .wait_for_text("9.9.9.9: too many wrong passwords");
     assert!(messages.contains("60 s"), "{messages}");
     assert!(backend.requests().is_empty());
+}
+
+#[test]
+fn who_does_not_listen_is_answered_a_few_times_a_second_on_a_connection() {
+    let backend = Backend::echo();
+    let gate = gate(&backend);
+    assert!((0..GUESSES).all(|n| guess(&gate, "9.9.9.9", "alice", n) == 401));
+    let mut client = gate.https();
+    let from = "X-Forwarded-For: 9.9.9.9";
+    assert_eq!(client.ask("GET /v2/", &[AUTH, from]).status(), 429);
+    let begun = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(client.ask("GET /v2/", &[AUTH, from]).status(), 429);
+    }
+    // Never sooner than after the pause of a quarter of a second, however fast the machine is.
+    assert!(begun.elapsed() >= 3 * Duration::from_millis(250));
 }
 
 #[test]

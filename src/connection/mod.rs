@@ -45,6 +45,8 @@ pub enum Step {
     Serve(Box<Admitted>),
     /// To be called again: the next request may be there already.
     Again,
+    /// To be left alone until [`Connection::paused_until`], and then to be called again.
+    Pause,
     /// To have what still comes read and thrown away.
     Discard,
     /// Its end, in good order.
@@ -78,6 +80,8 @@ pub struct Connection {
     by_tls: bool,
     phase: Phase,
     deadline: Instant,
+    /// Nothing is read of it before this.
+    pause: Option<Instant>,
     /// When the last head was there whole.
     asked: Instant,
     known: bool,
@@ -126,6 +130,7 @@ impl Connection {
             by_tls,
             phase: Phase::Handshake,
             deadline: now + timeouts.header,
+            pause: None,
             asked: now,
             known: false,
             is_new: true,
@@ -141,6 +146,11 @@ impl Connection {
     /// When it is to be closed if its socket stays silent.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// Until when nothing is to be read of it, if so.
+    pub fn paused_until(&self) -> Option<Instant> {
+        self.pause
     }
 
     /// Whether it is between two requests.
@@ -177,6 +187,7 @@ impl Connection {
 
     /// Goes on as far as it can without waiting.
     pub fn advance(&mut self, service: &Service) -> Step {
+        self.pause = None;
         self.input.stream_mut().patience = Patience::None;
         loop {
             match self.input.stream_mut().push() {

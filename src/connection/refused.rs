@@ -30,6 +30,11 @@ const DISCARD_READS: usize = 16;
 const DISCARD_AT_THE_END: Duration = Duration::from_secs(1);
 /// For a request to arrive whose client had connected before the gate was told to stop: it is on its way.
 const REQUEST_AT_THE_END: Duration = Duration::from_secs(2);
+/// The status of those who are told to come again later...
+const THROTTLED: u16 = 429;
+/// ...and who may do so on the same connection after this: answering at full speed somebody who does not listen would take
+/// half of the machine from those who are in.
+const PAUSE: Duration = Duration::from_millis(250);
 /// The status of an auth service's yes.
 const CONFIRMED: u16 = 200;
 
@@ -83,7 +88,13 @@ impl Connection {
             (Ok(()), Some(next)) => {
                 self.rest(service);
                 self.phase = next;
-                Step::Again
+                match status {
+                    THROTTLED => {
+                        self.pause = Some(Instant::now() + PAUSE);
+                        Step::Pause
+                    }
+                    _ => Step::Again,
+                }
             }
             (Ok(()), None) => Step::Discard,
         }

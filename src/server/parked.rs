@@ -24,6 +24,8 @@ pub(super) struct Parked {
     strangers: BTreeSet<u64>,
     /// Those that were let in and are between two requests, the longest idle first.
     idle: BTreeSet<(Instant, u64)>,
+    /// Those that are paused, the first to go on first.
+    paused: BTreeSet<(Instant, u64)>,
     /// The sum of what they hold, in bytes.
     held: usize,
 }
@@ -38,6 +40,9 @@ impl Parked {
             self.strangers.insert(id);
         } else if connection.is_idle() {
             self.idle.insert((connection.deadline(), id));
+        }
+        if let Some(until) = connection.paused_until() {
+            self.paused.insert((until, id));
         }
         let is_discarding = connection.is_discarding() && self.discarding.insert(id);
         self.held += connection.held();
@@ -66,6 +71,9 @@ impl Parked {
         self.held = self.held.saturating_sub(connection.held());
         self.discarding.remove(&connection.id);
         self.strangers.remove(&connection.id);
+        if let Some(until) = connection.paused_until() {
+            self.paused.remove(&(until, connection.id));
+        }
         self.idle.remove(&(connection.deadline(), connection.id));
     }
 
@@ -95,8 +103,24 @@ impl Parked {
         self.connections.len()
     }
 
-    /// The first of their deadlines.
+    /// Takes out those whose pause is over.
+    #[allow(clippy::vec_box)] // They stay where they are, and only change hands.
+    pub(super) fn rested(&mut self, now: Instant) -> Vec<Box<Connection>> {
+        let mut rested = Vec::new();
+        while let Some(&(until, id)) = self.paused.first()
+            && until <= now
+        {
+            self.paused.remove(&(until, id));
+            rested.extend(self.remove(id));
+        }
+        rested
+    }
+
+    /// The first of their deadlines and of the ends of their pauses.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.connections.values().map(|one| one.deadline()).min()
+        let deadlines = self.connections.values().map(|one| one.deadline());
+        deadlines
+            .chain(self.paused.first().map(|(until, _)| *until))
+            .min()
     }
 }

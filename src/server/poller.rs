@@ -107,9 +107,16 @@ impl Poller {
         if !self.accepting.load(Ordering::Acquire) {
             connection.hurry();
         }
-        let due = self.millis(connection.deadline());
+        let pause = connection.paused_until();
+        let due = self.millis(pause.map_or(connection.deadline(), |until| {
+            until.min(connection.deadline())
+        }));
         let leavers = parked.insert(connection);
-        let armed = self.arm(&socket, id, interest, was_registered);
+        let armed = match pause {
+            // It is armed when it goes on. (One that is new here is not held back this once.)
+            Some(_) if was_registered => Ok(()),
+            _ => self.arm(&socket, id, interest, was_registered),
+        };
         if let Err(error) = armed {
             parked.remove(id);
             ::log::warn!("a connection cannot be watched: {error}");
@@ -196,7 +203,7 @@ impl Poller {
                 self.listen_to(&listeners, EventFlags::IN);
             }
             if self.next_sweep.load(Ordering::Acquire) <= self.millis(Instant::now()) {
-                self.sweep();
+                self.sweep(workers);
             }
         }
     }
@@ -283,15 +290,19 @@ impl Poller {
     }
 
     /// Closes what is past its deadline, and finds the next deadline.
-    fn sweep(&self) {
+    fn sweep(&self, workers: &Arc<Workers>) {
         let now = Instant::now();
         self.next_sweep.store(u64::MAX, Ordering::Release);
-        let (late, next) = {
+        let (late, rested, next) = {
             let mut parked = self.lock();
             let late = parked.split(|one| one.deadline() <= now);
-            (late, parked.next_deadline())
+            let rested = parked.rested(now);
+            (late, rested, parked.next_deadline())
         };
         late.into_iter().for_each(|connection| connection.close());
+        rested
+            .into_iter()
+            .for_each(|connection| workers.submit(connection));
         if let Some(next) = next {
             let due = self.millis(next.max(now + SWEEP_EVERY));
             self.next_sweep.fetch_min(due, Ordering::AcqRel);

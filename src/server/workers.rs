@@ -167,6 +167,8 @@ impl Workers {
                     connection.advance(&self.service)
                 }
                 Step::Park(interest) => return HandOver::Park(interest),
+                // The poller sees that it is paused.
+                Step::Pause => return HandOver::Park(Interest::Read),
                 Step::Discard => return HandOver::Discard,
                 Step::Close => return HandOver::Close,
                 Step::Abort => return HandOver::Abort,
