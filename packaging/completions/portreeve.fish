@@ -42,7 +42,7 @@ complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l body-timeout -x 
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l response-timeout -x -d 'for the backend to begin its answer'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l connect-timeout -x -d 'for connecting to a backend'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l drain-timeout -x -d 'for requests in flight to end when the gate is told to stop'
-complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l admin -x -d 'where to serve /healthz and /readyz: http://127.0.0.1:PORT or unix:PATH'
+complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l admin -x -d 'where to serve /healthz, /readyz, /metrics and a status page: http://127.0.0.1:PORT or unix:PATH'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l insecure-admin -d 'allow --admin on an address that is not loopback'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l log -x -a 'text json' -d 'form of the access log, which goes to standard output'
 

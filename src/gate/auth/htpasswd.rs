@@ -294,6 +294,7 @@ impl Htpasswd {
         }
         let leading = desk.leading.get(&network).copied().unwrap_or_default();
         if leading >= desk.throttle.left(network, now) {
+            metrics::HASHES_REFUSED.one();
             return Reception::Busy;
         }
         desk.leading.insert(network, leading + 1);
