@@ -3,10 +3,6 @@
 
 use std::process::ExitCode;
 
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     portreeve::cli::run(std::env::args_os())
 }
