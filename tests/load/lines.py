@@ -16,8 +16,9 @@ TEXT = re.compile(
     + rf' "(?P<asked>{QUOTED})" (?P<status>[2-5]\d\d) up=\d+ down=\d+ ms=\d+ id=[0-9a-f]{{16}}'
     + rf'( claimed={COLUMN})?( note="{QUOTED}")?\n')
 FIELDS = {"time": str, "peer": str, "user": (str, type(None)), "method": str, "target": str, "status": int, "up": int,
-          "down": int, "ms": int, "id": str, "claimed": str, "note": str}
-NOT_ALWAYS = {"claimed", "note"}
+          "down": int, "ms": int, "id": str, "claimed": str, "note": str, "action": str, "repository": str, "reference": str,
+          "digest": str}
+NOT_ALWAYS = {"claimed", "note", "action", "repository", "reference", "digest"}
 
 
 def text(line):
