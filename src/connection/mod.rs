@@ -29,8 +29,8 @@ use crate::config::BackendAuthorization;
 use crate::gate::{Grant, Visit};
 use crate::http::{ForwardedBy, Input, Refusal, RequestHead};
 use crate::log::Peer;
-use crate::relay::{End, Outcome, Request, Then, Unread};
-use crate::stream::{Interest, Patience, Progress, Stream};
+use crate::relay::{Awaited, End, Forwarded, Outcome, Request, Then, Unread};
+use crate::stream::{Interest, Patience, Progress, Socket, Stream};
 
 /// The status that the log shows for a client that went away before its answer, as nginx does.
 const CLIENT_GONE: u16 = 499;
@@ -43,6 +43,9 @@ pub enum Step {
     Decide(Box<RequestHead>),
     /// A worker's time for this request, which may pass.
     Serve(Box<Admitted>),
+    /// [`Connection::go_on`] when the backend has spoken ([`Connection::awaited`]), when its own socket is torn down, or at
+    /// its deadline.
+    Await,
     /// To be called again: the next request may be there already.
     Again,
     /// To be left alone until [`Connection::paused_until`], and then to be called again.
@@ -87,7 +90,15 @@ pub struct Connection {
     known: bool,
     /// Whether no request of it has come yet.
     is_new: bool,
+    /// Its request that a backend has.
+    serving: Option<Box<Serving>>,
     _seat: Seat,
+}
+
+/// A request whose answer is awaited.
+struct Serving {
+    admitted: Box<Admitted>,
+    awaited: Box<Awaited>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +106,8 @@ enum Phase {
     Handshake,
     /// Between two requests: nothing of the next one is there.
     Idle,
+    /// A backend has its request.
+    Await,
     /// Part of a head is there; `parsed` bytes of it were looked at.
     Head {
         parsed: usize,
@@ -134,6 +147,7 @@ impl Connection {
             asked: now,
             known: false,
             is_new: true,
+            serving: None,
             _seat: seat,
         }
     }
@@ -165,7 +179,7 @@ impl Connection {
             Phase::Idle => !self.is_new,
             // Where a body is skipped, its request was answered.
             Phase::Skip(_) | Phase::SkipChunks { .. } => true,
-            Phase::Handshake | Phase::Head { .. } | Phase::Discard { .. } => false,
+            Phase::Handshake | Phase::Head { .. } | Phase::Await | Phase::Discard { .. } => false,
         };
         is_between && !self.stream().has_unsent()
     }
@@ -202,6 +216,7 @@ impl Connection {
                 Phase::Head { parsed } => self.read_head(parsed, service),
                 Phase::Skip(left) => self.skip(left, service),
                 Phase::SkipChunks { looks } => self.skip_chunks(looks, service),
+                Phase::Await => Some(Step::Await),
                 Phase::Discard { .. } => Some(Step::Discard),
             };
             if let Some(step) = step {
@@ -246,19 +261,33 @@ impl Connection {
         }
     }
 
-    /// Serves one request, waiting on either side as long as they move.
-    pub fn serve(&mut self, admitted: Admitted, service: &Service) -> Step {
-        match &service.duty {
-            Duty::Forward(to) => self.forward(admitted, to, service),
-            Duty::Confirm => {
-                let Admitted {
-                    head,
-                    grant,
-                    record,
-                } = admitted;
-                self.confirm(&head, &grant, record, service)
-            }
+    /// Serves one request, waiting on either side as long as they move, but not for a backend that has yet to answer.
+    pub fn serve(&mut self, admitted: Box<Admitted>, service: &Service) -> Step {
+        self.forward(admitted, None, service)
+    }
+
+    /// Goes on with a request whose answer was awaited.
+    pub fn go_on(&mut self, service: &Service) -> Step {
+        match self.serving.take() {
+            Some(serving) => self.forward(serving.admitted, Some(serving.awaited), service),
+            None => Step::Again,
         }
+    }
+
+    /// Where the answer to its request comes from, if one is awaited, and whether the poller has seen that socket before;
+    /// from now on it has.
+    pub fn awaited(&mut self) -> Option<(Socket, bool)> {
+        self.serving.as_mut().map(|it| it.awaited.register())
+    }
+
+    /// Whether a backend has its request.
+    pub fn is_served(&self) -> bool {
+        self.serving.is_some()
+    }
+
+    /// Whether a backend has its request; if so, whether that was let in without credentials.
+    pub fn is_served_anonymously(&self) -> Option<bool> {
+        self.serving.as_ref().map(|it| it.admitted.is_anonymous())
     }
 
     /// Answers a request that may pass and for which no worker was free in time.
@@ -366,12 +395,22 @@ impl Connection {
         Record::begin(service, head, self.peer, self.by_tls, self.asked)
     }
 
-    fn forward(&mut self, admitted: Admitted, to: &Forwarding, service: &Service) -> Step {
+    fn forward(
+        &mut self,
+        admitted: Box<Admitted>,
+        awaited: Option<Box<Awaited>>,
+        service: &Service,
+    ) -> Step {
         let Admitted {
             head,
             grant,
             record,
-        } = admitted;
+        } = &*admitted;
+        let to = match &service.duty {
+            Duty::Forward(to) => to,
+            // Those requests were answered when they were decided on.
+            Duty::Confirm => return Step::Close,
+        };
         let authorization = match to.authorization {
             BackendAuthorization::Drop => None,
             BackendAuthorization::User => grant.basic_without_password(),
@@ -379,7 +418,7 @@ impl Connection {
         };
         let client = record.origin.client.to_string();
         let request = Request {
-            head: &head,
+            head,
             forwarded: ForwardedBy {
                 for_: &record.origin.forwarded_for,
                 proto: record.origin.proto,
@@ -392,26 +431,32 @@ impl Connection {
             by_tls: self.by_tls,
             may_keep: !service.draining.load(Ordering::Relaxed),
         };
-        let outcome = to.relay.forward(&grant, &request, &mut self.input);
+        let forwarded = to.relay.forward(grant, &request, &mut self.input, awaited);
         self.input.stream_mut().patience = Patience::None;
-        self.settle(&head, &grant, outcome, record, service)
+        match forwarded {
+            Forwarded::Done(outcome) => self.settle(*admitted, outcome, service),
+            Forwarded::Awaited(awaited) => {
+                self.phase = Phase::Await;
+                self.deadline = awaited.until();
+                self.serving = Some(Box::new(Serving { admitted, awaited }));
+                Step::Await
+            }
+        }
     }
 
-    fn settle(
-        &mut self,
-        head: &RequestHead,
-        grant: &Grant,
-        outcome: Outcome,
-        mut record: Record,
-        service: &Service,
-    ) -> Step {
+    fn settle(&mut self, admitted: Admitted, outcome: Outcome, service: &Service) -> Step {
+        let Admitted {
+            head,
+            grant,
+            mut record,
+        } = admitted;
         (record.up, record.down, record.note) = (outcome.up, outcome.down, outcome.note);
         record.digest = outcome.digest;
         record.is_whole = matches!(outcome.end, End::Answered(_, Then::Keep | Then::Close));
-        record.name(grant);
+        record.name(&grant);
         let (status, step) = match outcome.end {
             End::Refused(refusal, unread) => {
-                return self.refuse(refusal, Some(head), unread, record, service);
+                return self.refuse(refusal, Some(&head), unread, record, service);
             }
             End::ClientGone => (CLIENT_GONE, Step::Abort),
             End::Answered(status, Then::Keep) => {

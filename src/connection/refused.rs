@@ -179,7 +179,7 @@ impl Connection {
                 let until = Instant::now() + REQUEST_AT_THE_END;
                 self.deadline = self.deadline.min(until);
             }
-            Phase::Idle | Phase::Skip(_) | Phase::SkipChunks { .. } => {}
+            Phase::Idle | Phase::Await | Phase::Skip(_) | Phase::SkipChunks { .. } => {}
         }
     }
 }

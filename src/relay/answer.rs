@@ -112,6 +112,11 @@ impl Hearing {
         self.heard.is_some() || begins_final(link.input.buffered())
     }
 
+    /// Whether anything was heard of an answer.
+    pub(super) fn has_begun(&self) -> bool {
+        self.heard.is_some() || self.interims > 0
+    }
+
     /// Waits for the final head, `limit` for its first byte and `silence` between two. Interim
     /// answers reach the client as they come. Ends early when the client is torn down.
     pub(super) fn wait(

@@ -16,6 +16,7 @@ use rustls::pki_types::ServerName;
 
 use crate::config::{self, HostPort};
 use crate::http::{Framing, Input, RequestHead};
+use crate::leader::step_down;
 use crate::metrics::{BackendStanding, Counter};
 use crate::stream::{Patience, Socket, Stream};
 
@@ -59,6 +60,8 @@ pub struct Link {
     pub input: Input<Stream>,
     /// Whether it has served a request before, and so may be closed by now.
     pub reused: bool,
+    /// Whether the poller has seen it before.
+    pub is_registered: bool,
 }
 
 /// One backend.
@@ -78,6 +81,7 @@ pub struct Backend {
 #[derive(Debug)]
 struct Idle {
     stream: Stream,
+    is_registered: bool,
     since: Instant,
 }
 
@@ -129,9 +133,10 @@ impl Backend {
     /// A kept connection that still looks open, or a new one.
     pub fn connect(&self, repeat: Repeat) -> io::Result<Link> {
         match self.take_idle(repeat) {
-            Some(stream) => Ok(Link {
-                input: Input::new(stream),
+            Some(idle) => Ok(Link {
+                input: Input::new(idle.stream),
                 reused: true,
+                is_registered: idle.is_registered,
             }),
             None => self.dial(),
         }
@@ -155,6 +160,7 @@ impl Backend {
     }
 
     fn dial_quietly(&self) -> io::Result<Link> {
+        step_down();
         let socket = match &self.address {
             config::Backend::Unix(path) => connect_unix(path, self.connect_timeout)?,
             config::Backend::Http(place) | config::Backend::Https(place) => {
@@ -177,6 +183,7 @@ impl Backend {
         Ok(Link {
             input: Input::new(stream),
             reused: false,
+            is_registered: false,
         })
     }
 
@@ -187,6 +194,7 @@ impl Backend {
         }
         let idle = Idle {
             stream: link.input.into_stream(),
+            is_registered: link.is_registered,
             since: Instant::now(),
         };
         let mut kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,7 +209,7 @@ impl Backend {
         kept.retain(|idle| idle.since.elapsed() < IDLE_FOR);
     }
 
-    fn take_idle(&self, repeat: Repeat) -> Option<Stream> {
+    fn take_idle(&self, repeat: Repeat) -> Option<Idle> {
         let freshness = match repeat {
             Repeat::Safe => IDLE_FOR,
             Repeat::Never => SURELY_OPEN,
@@ -215,7 +223,7 @@ impl Backend {
             // An idle backend that says something says goodbye, or nonsense.
             if !idle.stream.has_word() {
                 idle.stream.patience = Patience::Full;
-                return Some(idle.stream);
+                return Some(idle);
             }
         }
     }

@@ -33,11 +33,18 @@ impl Choice {
 
     /// The backends as one request meets them: each once, or only the one that it is bound to.
     pub(super) fn round(&self, bound: Option<usize>) -> Round<'_> {
+        self.go_on(Tried {
+            bound,
+            places: Vec::new(),
+            all: false,
+        })
+    }
+
+    /// Takes a round up again.
+    pub(super) fn go_on(&self, tried: Tried) -> Round<'_> {
         Round {
             choice: self,
-            bound,
-            tried: Vec::new(),
-            tries_all: false,
+            tried,
         }
     }
 
@@ -75,10 +82,16 @@ impl Choice {
 #[derive(Debug)]
 pub(super) struct Round<'a> {
     choice: &'a Choice,
+    tried: Tried,
+}
+
+/// How far one request's way through the backends has led.
+#[derive(Debug)]
+pub(super) struct Tried {
     bound: Option<usize>,
-    tried: Vec<usize>,
+    places: Vec<usize>,
     /// All were aside at some time of this round.
-    tries_all: bool,
+    all: bool,
 }
 
 impl Round<'_> {
@@ -87,7 +100,7 @@ impl Round<'_> {
     pub(super) fn next(&mut self, now: Instant) -> Option<usize> {
         let chosen = self.choice.with(|failures| {
             let chosen = self.look(failures, now)?;
-            self.tries_all = self.tries_all || all_aside(failures, now);
+            self.tried.all = self.tried.all || all_aside(failures, now);
             // Its time is over: this request is the one that tries it, and if that takes long the
             // others need not find out the same. An answer gives it back to all.
             if let Some(Some(failure)) = failures.get_mut(chosen)
@@ -97,7 +110,7 @@ impl Round<'_> {
             }
             Some(chosen)
         })?;
-        self.tried.push(chosen);
+        self.tried.places.push(chosen);
         Some(chosen)
     }
 
@@ -111,7 +124,12 @@ impl Round<'_> {
     pub(super) fn has_next_if_this_fails(&self, now: Instant) -> bool {
         self.choice.with(|failures| {
             let mut failures = failures.clone();
-            if let Some(slot) = self.tried.last().and_then(|&last| failures.get_mut(last)) {
+            if let Some(slot) = self
+                .tried
+                .places
+                .last()
+                .and_then(|&last| failures.get_mut(last))
+            {
                 *slot = Some(Failure {
                     since: now,
                     until: now + ASIDE_FOR,
@@ -121,16 +139,22 @@ impl Round<'_> {
         })
     }
 
+    /// Leaves the round where it is, for [`Choice::go_on`].
+    pub(super) fn leave(self) -> Tried {
+        self.tried
+    }
+
     fn look(&self, failures: &[Option<Failure>], now: Instant) -> Option<usize> {
-        if let Some(bound) = self.bound {
-            return Some(bound).filter(|_| self.tried.is_empty());
+        let Tried { bound, places, all } = &self.tried;
+        if let Some(bound) = *bound {
+            return Some(bound).filter(|_| places.is_empty());
         }
-        let untried = || (0..failures.len()).filter(|index| !self.tried.contains(index));
+        let untried = || (0..failures.len()).filter(|index| !places.contains(index));
         let live = untried().find(|&index| !is_aside(failures.get(index).copied().flatten(), now));
         live.or_else(|| {
             untried()
                 .next()
-                .filter(|_| self.tries_all || all_aside(failures, now))
+                .filter(|_| *all || all_aside(failures, now))
         })
     }
 }

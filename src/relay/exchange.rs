@@ -4,12 +4,15 @@
 //! watched for an answer that comes early, and a final one stops the upload.
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Hearing, Unanswered, Uploaded};
 use super::backend::{Link, Repeat};
 use super::upload::{self, Upload};
 use super::{End, Errand, Outcome, Unread};
-use crate::http::{CONTINUE, Framing, Input, Refusal, Version, is_bad_chunk, write_request_head};
+use crate::http::{
+    CONTINUE, Framing, Input, Refusal, ResponseHead, Version, is_bad_chunk, write_request_head,
+};
 use crate::stream::{Patience, Stream, timed_out};
 
 /// What came of asking one backend.
@@ -20,8 +23,18 @@ pub(super) enum Asked {
     Unreachable(io::Error),
     /// It gave no answer; this much of the client's body was not read.
     Unanswered(Unanswered, Unread),
+    /// It has the request, and is silent.
+    Silent(Box<Silent>),
     /// The client's side ended it; `outcome` says how.
     Over,
+}
+
+/// A backend that has a request and has said nothing yet.
+pub(super) struct Silent {
+    pub(super) link: Link,
+    hearing: Hearing,
+    /// It may be silent so long.
+    pub(super) until: Instant,
 }
 
 /// Asks over a kept connection or a new one. A kept one that the backend had closed meanwhile is no
@@ -29,29 +42,74 @@ pub(super) enum Asked {
 pub(super) fn over_a_connection(
     errand: Errand<'_>,
     repeat: Repeat,
+    silence: Duration,
     client: &mut Input<Stream>,
+    silent: Option<Box<Silent>>,
     outcome: &mut Outcome,
 ) -> Asked {
-    let mut connected = errand.backend.connect(repeat);
-    loop {
-        let link = match connected {
-            Ok(link) => link,
+    let asked = match silent {
+        Some(silent) => go_on(errand, client, silent, outcome),
+        None => match errand.backend.connect(repeat) {
+            Ok(link) => run(errand, client, link, silence, outcome),
             Err(error) => return Asked::Unreachable(error),
-        };
-        match run(errand, client, link, outcome) {
-            Asked::Unanswered(Unanswered::ClosedMeanwhile, _) if repeat == Repeat::Safe => {
-                connected = errand.backend.dial();
+        },
+    };
+    match asked {
+        Asked::Unanswered(Unanswered::ClosedMeanwhile, _) if repeat == Repeat::Safe => {
+            match errand.backend.dial() {
+                Ok(link) => run(errand, client, link, silence, outcome),
+                Err(error) => Asked::Unreachable(error),
             }
-            asked => return asked,
         }
+        asked => asked,
     }
 }
 
-/// Carries a request over `link`, up to the head of its answer.
+/// Looks whether a silent backend has spoken.
+fn go_on(
+    errand: Errand<'_>,
+    client: &mut Input<Stream>,
+    silent: Box<Silent>,
+    outcome: &mut Outcome,
+) -> Asked {
+    let Silent {
+        mut link,
+        mut hearing,
+        until,
+    } = *silent;
+    let silence = errand.relay.body_timeout;
+    client.stream_mut().patience = Patience::Full;
+    let limit = match hearing.look(&mut link) {
+        true => silence,
+        // Perhaps the client is gone, or the time is over; else somebody has knocked at the wrong door.
+        false if link.input.buffered().is_empty() && !hearing.has_begun() => Duration::ZERO,
+        false => until.saturating_duration_since(Instant::now()),
+    };
+    match hearing.wait(&mut link, client.stream_mut(), limit, silence) {
+        Err(Unanswered::Silent) if limit.is_zero() && Instant::now() < until => {
+            Asked::Silent(Box::new(Silent {
+                link,
+                hearing,
+                until,
+            }))
+        }
+        heard => answered(
+            heard,
+            link,
+            hearing,
+            Uploaded::Whole,
+            Unread::Exactly(0),
+            outcome,
+        ),
+    }
+}
+
+/// Carries a request over `link`, up to the head of its answer. `silence` is how long the backend may be silent before it.
 fn run(
     errand: Errand<'_>,
     client: &mut Input<Stream>,
     mut link: Link,
+    silence: Duration,
     outcome: &mut Outcome,
 ) -> Asked {
     let Errand { relay, request, .. } = errand;
@@ -100,12 +158,31 @@ fn run(
         }
     };
 
+    if uploaded == Uploaded::Whole && !hearing.has_begun() && link.input.buffered().is_empty() {
+        return Asked::Silent(Box::new(Silent {
+            link,
+            hearing,
+            until: Instant::now() + silence,
+        }));
+    }
     // An answer that has begun does not take as long as one that is being worked out.
     let limit = match uploaded {
-        Uploaded::Whole => errand.silence,
+        Uploaded::Whole => silence,
         Uploaded::Partly => relay.body_timeout,
     };
-    match hearing.wait(&mut link, client.stream_mut(), limit, relay.body_timeout) {
+    let heard = hearing.wait(&mut link, client.stream_mut(), limit, relay.body_timeout);
+    answered(heard, link, hearing, uploaded, unread, outcome)
+}
+
+fn answered(
+    heard: Result<ResponseHead, Unanswered>,
+    link: Link,
+    hearing: Hearing,
+    uploaded: Uploaded,
+    unread: Unread,
+    outcome: &mut Outcome,
+) -> Asked {
+    match heard {
         Ok(head) => Asked::Answered(Box::new(Answer {
             link,
             hearing,

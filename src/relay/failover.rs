@@ -5,96 +5,224 @@
 //! one; an answer of a backend that may do better is kept until it is known that none does.
 
 use std::time::{Duration, Instant};
+use std::{fmt, mem};
 
 use super::answer::{Answer, Unanswered, deliver};
-use super::backend::Repeat;
-use super::exchange::{self, Asked};
+use super::backend::{Backend, Repeat};
+use super::choice::{Round, Tried};
+use super::exchange::{self, Asked, Silent};
 use super::sessions::Step;
-use super::{End, Errand, Outcome, Relay, Request, Reuse, Unread};
+use super::{End, Errand, Forwarded, Outcome, Relay, Request, Reuse, Unread};
 use crate::http::{Input, Refusal, RequestHead};
-use crate::stream::Stream;
+use crate::stream::{Socket, Stream};
 
 /// How long a backend may be silent before a request that can go on to another one does.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Forwards a request and passes the answer on.
-pub(super) fn carry(relay: &Relay, request: &Request<'_>, client: &mut Input<Stream>) -> Outcome {
-    let mut outcome = Outcome {
-        end: End::ClientGone,
-        up: 0,
-        down: 0,
-        note: None,
-        digest: None,
-    };
-    let mut failures = Vec::new();
-    if let Some((errand, mut answer)) = ask(relay, request, client, &mut outcome, &mut failures) {
-        let reuse = deliver(errand, client.stream_mut(), &mut answer, &mut outcome);
-        if reuse == Reuse::Yes {
-            errand.backend.keep(answer.link);
-        }
-    }
-    failures.extend(outcome.note.take());
-    outcome.note = Some(failures.join("; ")).filter(|note| !note.is_empty());
-    outcome
+/// A request that a backend has, and has not answered yet.
+pub struct Awaited {
+    journey: Journey,
+    tried: Tried,
+    attempt: Attempt,
+    silent: Box<Silent>,
 }
 
-/// Finds the answer that the client is to have, and who gave it. `None` if there is none: then
-/// `outcome` says why. What went wrong on the way is in `failures`.
-fn ask<'a>(
-    relay: &'a Relay,
-    request: &'a Request<'a>,
+/// What has become of a request so far.
+struct Journey {
+    outcome: Outcome,
+    /// What went wrong on the way.
+    failures: Vec<String>,
+    /// Said if nobody is left: the last answer there was, and whose.
+    second_best: Option<(usize, Box<Answer>)>,
+}
+
+/// One backend that is asked.
+#[derive(Clone, Copy)]
+struct Attempt {
+    place: usize,
+    begun: Instant,
+    /// How long it may be silent.
+    silence: Duration,
+}
+
+/// What came of asking one backend after the other.
+enum Found {
+    /// The answer that the client is to have, and whose.
+    Answer(usize, Box<Answer>),
+    /// Nobody has answered so far.
+    Nothing(Attempt, Box<Silent>),
+    /// There is no answer; the outcome says why.
+    Over,
+}
+
+impl Awaited {
+    /// The socket that the answer comes from, and whether the poller has seen it before; from now on it has.
+    pub fn register(&mut self) -> (Socket, bool) {
+        let link = &mut self.silent.link;
+        let was_registered = mem::replace(&mut link.is_registered, true);
+        (link.input.stream().socket().clone(), was_registered)
+    }
+
+    /// When it is to be gone on with although nothing has come.
+    pub fn until(&self) -> Instant {
+        self.silent.until
+    }
+}
+
+/// Forwards a request and passes the answer on, or goes on with that.
+pub(super) fn carry(
+    relay: &Relay,
+    request: &Request<'_>,
     client: &mut Input<Stream>,
-    outcome: &mut Outcome,
-    failures: &mut Vec<String>,
-) -> Option<(Errand<'a>, Box<Answer>)> {
+    awaited: Option<Box<Awaited>>,
+) -> Forwarded {
+    let (mut journey, mut round, asked) = match awaited.map(|awaited| *awaited) {
+        None => {
+            let round = relay.choice.round(relay.bound(request.head));
+            (Journey::of(request.head), round, None)
+        }
+        Some(awaited) => {
+            let round = relay.choice.go_on(awaited.tried);
+            (
+                awaited.journey,
+                round,
+                Some((awaited.attempt, awaited.silent)),
+            )
+        }
+    };
+    match ask(relay, request, client, &mut journey, &mut round, asked) {
+        Found::Over => {}
+        Found::Answer(place, mut answer) => {
+            if let Some(backend) = relay.backends.get(place) {
+                let errand = Errand {
+                    relay,
+                    backend,
+                    request,
+                };
+                let outcome = &mut journey.outcome;
+                let reuse = deliver(errand, client.stream_mut(), &mut answer, outcome);
+                if reuse == Reuse::Yes {
+                    backend.keep(answer.link);
+                }
+            }
+        }
+        Found::Nothing(attempt, silent) => {
+            return Forwarded::Awaited(Box::new(Awaited {
+                journey,
+                tried: round.leave(),
+                attempt,
+                silent,
+            }));
+        }
+    }
+    let Journey {
+        mut outcome,
+        mut failures,
+        ..
+    } = journey;
+    failures.extend(outcome.note.take());
+    outcome.note = Some(failures.join("; ")).filter(|note| !note.is_empty());
+    Forwarded::Done(outcome)
+}
+
+/// Finds the answer that the client is to have. `asked` has the request already, if somebody has.
+fn ask(
+    relay: &Relay,
+    request: &Request<'_>,
+    client: &mut Input<Stream>,
+    journey: &mut Journey,
+    round: &mut Round<'_>,
+    mut asked: Option<(Attempt, Box<Silent>)>,
+) -> Found {
     let head = request.head;
     let repeat = Repeat::of(head);
-    let mut round = relay.choice.round(relay.bound(head));
-    // Said if nobody is left: the last answer there was, or else the last reason why there was none.
-    let mut second_best = None;
-    outcome.end = End::Refused(Refusal::BackendUnreachable, Unread::whole(head));
-
-    while let Some(place) = round.next(Instant::now()) {
-        let backend = relay.backends.get(place)?;
-        let begun = Instant::now();
-        let goes_on = repeat == Repeat::Safe && round.has_next_if_this_fails(begun);
+    loop {
+        let (attempt, silent) = match asked.take() {
+            Some((attempt, silent)) => (attempt, Some(silent)),
+            None => match attempt(relay, repeat, round) {
+                Some(attempt) => (attempt, None),
+                None => break,
+            },
+        };
+        let Some(backend) = relay.backends.get(attempt.place) else {
+            break;
+        };
         let errand = Errand {
             relay,
             backend,
             request,
-            silence: silence(goes_on, relay.response_timeout),
         };
-        match exchange::over_a_connection(errand, repeat, client, outcome) {
-            Asked::Over => return None,
+        let outcome = &mut journey.outcome;
+        match exchange::over_a_connection(errand, repeat, attempt.silence, client, silent, outcome)
+        {
+            Asked::Silent(silent) => return Found::Nothing(attempt, silent),
+            Asked::Over => return Found::Over,
             Asked::Unreachable(error) => {
-                failures.push(format!("backend {}: {error}", backend.address()));
-                outcome.end = End::Refused(Refusal::BackendUnreachable, Unread::whole(head));
-                relay.choice.failed(place, Instant::now());
+                journey.failed(backend, error);
+                journey.outcome.end =
+                    End::Refused(Refusal::BackendUnreachable, Unread::whole(head));
+                relay.choice.failed(attempt.place, Instant::now());
             }
             Asked::Unanswered(failure, unread) => {
-                failures.push(format!("backend {}: {failure}", backend.address()));
-                outcome.end = End::Refused(failure.refusal(), unread);
-                relay.put_aside(place, &failure);
+                journey.outcome.end = End::Refused(failure.refusal(), unread);
+                relay.put_aside(attempt.place, &failure);
+                journey.failed(backend, failure);
                 if repeat == Repeat::Never {
-                    return None;
+                    return Found::Over;
                 }
             }
             Asked::Answered(answer) => {
-                relay.choice.answered(place, begun);
+                relay.choice.answered(attempt.place, attempt.begun);
                 let status = answer.head.status();
                 if repeat == Repeat::Never
                     || !may_do_better(status)
                     || !round.has_next(Instant::now())
                 {
-                    relay.follow(head, &answer, place);
-                    return Some((errand, answer));
+                    relay.follow(head, &answer, attempt.place);
+                    return Found::Answer(attempt.place, answer);
                 }
-                failures.push(format!("backend {}: answered {status}", backend.address()));
-                second_best = Some((errand, answer));
+                journey.failed(backend, format_args!("answered {status}"));
+                journey.second_best = Some((attempt.place, answer));
             }
         }
     }
-    second_best
+    match journey.second_best.take() {
+        Some((place, answer)) => Found::Answer(place, answer),
+        None => Found::Over,
+    }
+}
+
+/// The next one to ask, if there is one.
+fn attempt(relay: &Relay, repeat: Repeat, round: &mut Round<'_>) -> Option<Attempt> {
+    let begun = Instant::now();
+    let place = round.next(begun)?;
+    let goes_on = repeat == Repeat::Safe && round.has_next_if_this_fails(begun);
+    Some(Attempt {
+        place,
+        begun,
+        silence: silence(goes_on, relay.response_timeout),
+    })
+}
+
+impl Journey {
+    fn of(head: &RequestHead) -> Journey {
+        Journey {
+            outcome: Outcome {
+                end: End::Refused(Refusal::BackendUnreachable, Unread::whole(head)),
+                up: 0,
+                down: 0,
+                note: None,
+                digest: None,
+            },
+            failures: Vec::new(),
+            second_best: None,
+        }
+    }
+
+    fn failed(&mut self, backend: &Backend, why: impl fmt::Display) {
+        let failure = format!("backend {}: {why}", backend.address());
+        self.failures.push(failure);
+    }
 }
 
 fn silence(goes_on: bool, response_timeout: Duration) -> Duration {

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 pub use backend::Backend;
 use choice::Choice;
+pub use failover::Awaited;
 use sessions::Sessions;
 use transfer::Budget;
 
@@ -49,6 +50,15 @@ pub struct Request<'a> {
     pub by_tls: bool,
     /// Whether the connection may serve another request after this one.
     pub may_keep: bool,
+}
+
+/// What came of forwarding.
+pub enum Forwarded {
+    /// All is done.
+    Done(Outcome),
+    /// A backend has the request, and nobody need wait here for its answer: [`Relay::forward`] goes on when its socket turns
+    /// readable, when the client's is torn down, or at [`Awaited::until`].
+    Awaited(Box<Awaited>),
 }
 
 /// What became of a request.
@@ -94,8 +104,6 @@ struct Errand<'a> {
     relay: &'a Relay,
     backend: &'a Backend,
     request: &'a Request<'a>,
-    /// How long the backend may be silent before its answer.
-    silence: Duration,
 }
 
 impl Errand<'_> {
@@ -175,14 +183,15 @@ impl Relay {
         }
     }
 
-    /// Forwards a request that was granted, and passes the answer on.
+    /// Forwards a request that was granted, and passes the answer on; or goes on with that, where an answer was `awaited`.
     pub fn forward(
         &self,
         _grant: &Grant,
         request: &Request<'_>,
         client: &mut Input<Stream>,
-    ) -> Outcome {
-        failover::carry(self, request, client)
+        awaited: Option<Box<Awaited>>,
+    ) -> Forwarded {
+        failover::carry(self, request, client, awaited)
     }
 
     /// Whether a backend accepts connections; the error says which one did not, and why.

@@ -8,6 +8,7 @@ use super::backend::Link;
 use super::transfer::{self, Failure};
 use super::{Relay, Unread};
 use crate::http::{Body, ChunkWriter, Framing, Input};
+use crate::leader::step_down;
 use crate::stream::{Patience, Stream, spoke, turned_elsewhere};
 
 /// Ciphertext of a big upload is read in pieces of this size: 83 system calls a MiB become 16.
@@ -39,6 +40,10 @@ pub(super) fn run(
     client.stream_mut().patience = Patience::Watching(backend);
     let is_big = !matches!(framing, Framing::Length(length) if length < WORTH_READING_AHEAD);
     let share = is_big.then(|| relay.budget.share(READ_AHEAD)).flatten();
+    if is_big {
+        // It may never have to wait, and take seconds all the same.
+        step_down();
+    }
     if share.is_some() {
         client.stream_mut().read_ahead(READ_AHEAD);
     }

@@ -237,7 +237,7 @@ fn run(
         timeouts: patience,
     };
     let poller = Poller::new(Arc::clone(&seats), limits)?;
-    let workers = Workers::new(Arc::clone(&service), Arc::clone(&poller), settings.workers);
+    let workers = Workers::start(Arc::clone(&service), Arc::clone(&poller), settings.workers)?;
     let certificates = prepared.certificates.as_ref();
     let files = Files::new(settings, before, &service, certificates);
     let (reload, asked) = channel();

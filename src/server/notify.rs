@@ -40,7 +40,7 @@ pub fn give_signs_of_life(poller: Arc<Poller>) -> io::Result<()> {
     let signs = move || {
         let mut seen = poller.turns();
         loop {
-            poller.wake();
+            poller.nudge();
             thread::sleep(patience / SIGNS);
             let now = poller.turns();
             if now != seen {

@@ -28,6 +28,8 @@ pub(super) struct Parked {
     paused: BTreeSet<(Instant, u64)>,
     /// The sum of what they hold, in bytes.
     held: usize,
+    /// How many of them are here until a backend answers.
+    served: usize,
 }
 
 impl Parked {
@@ -36,7 +38,9 @@ impl Parked {
     pub(super) fn insert(&mut self, connection: Box<Connection>) -> Vec<Box<Connection>> {
         let id = connection.id;
         let mut leavers = Vec::new();
-        if !connection.is_known() {
+        if connection.is_served() {
+            self.served += 1;
+        } else if !connection.is_known() {
             self.strangers.insert(id);
         } else if connection.is_idle() {
             self.idle.insert((connection.deadline(), id));
@@ -69,6 +73,7 @@ impl Parked {
 
     fn forget(&mut self, connection: &Connection) {
         self.held = self.held.saturating_sub(connection.held());
+        self.served -= usize::from(connection.is_served());
         self.discarding.remove(&connection.id);
         self.strangers.remove(&connection.id);
         if let Some(until) = connection.paused_until() {
@@ -98,9 +103,9 @@ impl Parked {
         self.connections.values_mut().for_each(|one| one.hurry());
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.connections.len()
+    /// How many there are for which nobody does anything.
+    pub(super) fn resting(&self) -> usize {
+        self.connections.len() - self.served
     }
 
     /// Takes out those whose pause is over.

@@ -1,7 +1,7 @@
-//! One thread that watches every connection with which no worker is busy, and accepts new ones.
+//! The connections with which no worker is busy, and one thread that accepts new ones and keeps the deadlines of all.
 //!
-//! Owns epoll, the parked connections and their deadlines. It reads nothing but what is thrown
-//! away: whatever becomes readable goes to a worker. Nothing here waits on a client.
+//! Owns what the kernel is asked to tell: of listeners to its own thread, of connections to the workers that lead. It reads
+//! nothing but what is thrown away. Nothing here waits on a client.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +22,7 @@ use crate::config::Cidr;
 use crate::connection::{Connection, Seats, Timeouts, is_trusted};
 use crate::log::Peer;
 use crate::metrics;
-use crate::stream::Interest;
+use crate::stream::{Interest, Socket};
 
 /// Connections accepted in one turn from one listener.
 const ACCEPTS: usize = 64;
@@ -32,12 +32,12 @@ const LAST_TURNS: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Deadlines are looked at no more often than this.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
-/// Events taken from the kernel at once.
-const EVENTS: usize = 256;
+/// Events taken from the kernel at once. Of connections few: whoever leads does what they need one after the other, and the
+/// kernel wakes another leader for what is left.
+const EVENTS: usize = 16;
 
 const WAKE: u64 = u64::MAX;
-/// Below it are listeners, from it on connections.
-const FIRST_CONNECTION: u64 = 1 << 16;
+const NUDGE: u64 = u64::MAX - 1;
 
 /// What the poller allows.
 #[derive(Clone, Debug)]
@@ -54,13 +54,18 @@ pub struct Limits {
 
 /// The parked connections.
 pub struct Poller {
-    epoll: OwnedFd,
+    /// Tells its own thread of listeners.
+    doors: OwnedFd,
     wake: OwnedFd,
+    /// Tells leaders of connections.
+    epoll: OwnedFd,
+    nudge: OwnedFd,
     parked: Mutex<Parked>,
     /// When deadlines are looked at next, in milliseconds since `started`.
     next_sweep: AtomicU64,
     started: Instant,
     next_id: AtomicU64,
+    is_nudged: AtomicBool,
     turns: AtomicU64,
     accepting: AtomicBool,
     /// Whether nobody may be between two requests any more.
@@ -74,17 +79,23 @@ pub struct Poller {
 impl Poller {
     /// Makes the poller; [`Poller::run`] is its thread.
     pub fn new(seats: Arc<Seats>, limits: Limits) -> io::Result<Arc<Poller>> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let doors = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        epoll::add(&epoll, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        epoll::add(&doors, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let nudge = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &nudge, EventData::new_u64(NUDGE), EventFlags::IN)?;
         Ok(Arc::new(Poller {
-            epoll,
+            doors,
             wake,
+            epoll,
+            nudge,
             parked: Mutex::default(),
             next_sweep: AtomicU64::new(u64::MAX),
             started: Instant::now(),
-            next_id: AtomicU64::new(FIRST_CONNECTION),
+            next_id: AtomicU64::new(0),
             accepting: AtomicBool::new(true),
+            is_nudged: AtomicBool::new(false),
             turns: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
@@ -94,7 +105,23 @@ impl Poller {
     }
 
     /// Keeps a connection until its socket can do `interest`, or until its deadline.
-    pub fn park(&self, mut connection: Box<Connection>, interest: Interest) {
+    pub fn park(&self, connection: Box<Connection>, interest: Interest) {
+        self.keep(connection, interest_flags(interest), None);
+    }
+
+    /// Keeps a connection until the backend that has its request speaks, the client is gone, or the deadline.
+    pub fn park_served(&self, mut connection: Box<Connection>) {
+        let backend = connection.awaited();
+        // The kernel tells of a socket that is torn down whatever it is asked for.
+        self.keep(connection, EventFlags::empty(), backend);
+    }
+
+    fn keep(
+        &self,
+        mut connection: Box<Connection>,
+        flags: EventFlags,
+        backend: Option<(Socket, bool)>,
+    ) {
         let id = connection.id;
         let was_registered = std::mem::replace(&mut connection.is_registered, true);
         let socket = connection.stream().socket().clone();
@@ -115,8 +142,14 @@ impl Poller {
         let armed = match pause {
             // It is armed when it goes on. (One that is new here is not held back this once.)
             Some(_) if was_registered => Ok(()),
-            _ => self.arm(&socket, id, interest, was_registered),
+            _ => self.arm(&socket, id, flags, was_registered),
         };
+        let armed = armed.and_then(|()| match backend {
+            Some((backend, was_registered)) => {
+                self.arm(&backend, id, interest_flags(Interest::Read), was_registered)
+            }
+            None => Ok(()),
+        });
         if let Err(error) = armed {
             parked.remove(id);
             ::log::warn!("a connection cannot be watched: {error}");
@@ -128,9 +161,42 @@ impl Poller {
         }
     }
 
-    /// Connections with which no worker is busy.
+    /// Connections for which nobody does anything.
     pub fn parked(&self) -> usize {
-        self.lock().len()
+        self.lock().resting()
+    }
+
+    /// Waits up to `patience` for connections that can go on.
+    #[allow(clippy::vec_box)] // They stay where they are, and only change hands.
+    pub fn harvest(&self, patience: Duration) -> Vec<Box<Connection>> {
+        let mut events = Vec::with_capacity(EVENTS);
+        let patience = Timespec::try_from(patience).ok();
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), patience.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => ::log::error!("epoll: {error}"),
+        }
+        let mut ready = Vec::with_capacity(events.len());
+        let mut discarding = Vec::new();
+        let mut parked = self.lock();
+        for event in &events {
+            match event.data.u64() {
+                NUDGE => {
+                    clear(&self.nudge);
+                    self.turns.fetch_add(1, Ordering::Relaxed);
+                }
+                id => match parked.remove(id) {
+                    Some(connection) if connection.is_discarding() => discarding.push(connection),
+                    connection => ready.extend(connection),
+                },
+            }
+        }
+        drop(parked);
+        for mut connection in discarding {
+            if connection.discard() {
+                self.park(connection, Interest::Read);
+            }
+        }
+        ready
     }
 
     /// Lets no new client in. Those that are here may come with another request.
@@ -157,17 +223,16 @@ impl Poller {
         let mut open = Some(open);
         for (token, listener) in (0..).zip(&listeners) {
             let data = EventData::new_u64(token);
-            if let Err(error) = epoll::add(&self.epoll, listener, data, EventFlags::IN) {
+            if let Err(error) = epoll::add(&self.doors, listener, data, EventFlags::IN) {
                 ::log::error!("{listener} cannot be watched: {error}");
             }
         }
         let mut paused_until: Option<Instant> = None;
         let mut events = Vec::with_capacity(EVENTS);
         loop {
-            self.turns.fetch_add(1, Ordering::Relaxed);
             events.clear();
             match epoll::wait(
-                &self.epoll,
+                &self.doors,
                 spare_capacity(&mut events),
                 self.patience(paused_until).as_ref(),
             ) {
@@ -177,21 +242,20 @@ impl Poller {
             if !self.accepting.load(Ordering::Acquire)
                 && let Some(_dropped_at_the_end) = open.take()
             {
-                self.accept_the_last(&listeners, workers);
+                self.accept_the_last(&listeners);
                 listeners.clear();
             }
             let mut exhausted = false;
             for event in &events {
                 match event.data.u64() {
-                    WAKE => self.clear_wake(),
-                    token if token < FIRST_CONNECTION => {
+                    WAKE => clear(&self.wake),
+                    token => {
                         if let Some(listener) =
                             usize::try_from(token).ok().and_then(|at| listeners.get(at))
                         {
-                            exhausted |= self.accept(listener, workers);
+                            exhausted |= self.accept(listener);
                         }
                     }
-                    id => self.ready(id, workers),
                 }
             }
             if exhausted && paused_until.is_none() {
@@ -205,25 +269,17 @@ impl Poller {
             if self.next_sweep.load(Ordering::Acquire) <= self.millis(Instant::now()) {
                 self.sweep(workers);
             }
-        }
-    }
-
-    fn ready(&self, id: u64, workers: &Arc<Workers>) {
-        let Some(mut connection) = self.lock().remove(id) else {
-            return;
-        };
-        if !connection.is_discarding() {
-            workers.submit(connection);
-        } else if connection.discard() {
-            self.park(connection, Interest::Read);
+            if self.is_nudged.swap(false, Ordering::AcqRel) {
+                ring(&self.nudge);
+            }
         }
     }
 
     /// Accepts who is in a queue that ends with its listener: they have connected, and their requests are on their way.
-    fn accept_the_last(&self, listeners: &[Listener], workers: &Arc<Workers>) {
+    fn accept_the_last(&self, listeners: &[Listener]) {
         for listener in listeners.iter().filter(|one| !one.is_handed_over()) {
             for _ in 0..LAST_TURNS {
-                if self.accept(listener, workers) {
+                if self.accept(listener) {
                     break;
                 }
             }
@@ -231,7 +287,7 @@ impl Poller {
     }
 
     /// Accepts what waits. `true` when there is nothing left to accept with.
-    fn accept(&self, listener: &Listener, workers: &Arc<Workers>) -> bool {
+    fn accept(&self, listener: &Listener) -> bool {
         for _ in 0..ACCEPTS {
             let accepted = match listener.accept() {
                 Ok(accepted) => accepted,
@@ -270,10 +326,7 @@ impl Poller {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
             let is_tls = listener.is_tls();
             let connection = Connection::new(id, stream, peer, is_tls, seat, &self.limits.timeouts);
-            match is_tls {
-                true => self.park(Box::new(connection), Interest::Read),
-                false => workers.submit(Box::new(connection)),
-            }
+            self.park(Box::new(connection), Interest::Read);
         }
         false
     }
@@ -299,9 +352,12 @@ impl Poller {
             let rested = parked.rested(now);
             (late, rested, parked.next_deadline())
         };
+        let (served, late): (Vec<_>, Vec<_>) = late.into_iter().partition(|one| one.is_served());
         late.into_iter().for_each(|connection| connection.close());
+        // The backend has been silent for too long, which the client is to be told.
         rested
             .into_iter()
+            .chain(served)
             .for_each(|connection| workers.submit(connection));
         if let Some(next) = next {
             let due = self.millis(next.max(now + SWEEP_EVERY));
@@ -309,12 +365,8 @@ impl Poller {
         }
     }
 
-    fn arm(&self, fd: &impl AsFd, id: u64, interest: Interest, again: bool) -> io::Result<()> {
-        let flags = EventFlags::ONESHOT
-            | match interest {
-                Interest::Read => EventFlags::IN | EventFlags::RDHUP,
-                Interest::Write => EventFlags::OUT,
-            };
+    fn arm(&self, fd: &impl AsFd, id: u64, flags: EventFlags, again: bool) -> io::Result<()> {
+        let flags = EventFlags::ONESHOT | flags;
         let armed = match again {
             true => epoll::modify(&self.epoll, fd, EventData::new_u64(id), flags),
             false => epoll::add(&self.epoll, fd, EventData::new_u64(id), flags),
@@ -326,7 +378,7 @@ impl Poller {
     fn listen_to(&self, listeners: &[Listener], flags: EventFlags) {
         for (token, listener) in (0..).zip(listeners) {
             if let Err(error) =
-                epoll::modify(&self.epoll, listener, EventData::new_u64(token), flags)
+                epoll::modify(&self.doors, listener, EventData::new_u64(token), flags)
             {
                 ::log::error!("{listener} cannot be watched: {error}");
             }
@@ -351,20 +403,37 @@ impl Poller {
 
     /// Makes it go round once more.
     pub fn wake(&self) {
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        ring(&self.wake);
     }
 
-    /// How often it has gone round; one that has been woken and stays at the same number hangs.
+    /// Has its thread and a leader show, by another of its [`turns`](Self::turns), that they go round.
+    pub fn nudge(&self) {
+        self.is_nudged.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// How often it has gone round after a nudge; one that was nudged and stays at the same number hangs.
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
-    }
-
-    fn clear_wake(&self) {
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.wake, &mut count);
     }
 
     fn lock(&self) -> MutexGuard<'_, Parked> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn interest_flags(interest: Interest) -> EventFlags {
+    match interest {
+        Interest::Read => EventFlags::IN | EventFlags::RDHUP,
+        Interest::Write => EventFlags::OUT,
+    }
+}
+
+fn ring(event: &OwnedFd) {
+    let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
+}
+
+fn clear(event: &OwnedFd) {
+    let mut count = [0; 8];
+    let _ = rustix::io::read(event, &mut count);
 }

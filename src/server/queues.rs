@@ -117,6 +117,11 @@ impl Queues {
         self.requests
     }
 
+    /// Whether nothing can be done next but a step of a stranger.
+    pub(super) fn is_for_strangers(&self) -> bool {
+        self.steps.is_empty() && !self.first_steps.is_empty()
+    }
+
     pub(super) fn steps_waiting(&self) -> usize {
         self.steps.len() + self.first_steps.len()
     }

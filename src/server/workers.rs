@@ -5,7 +5,11 @@
 //! flight are bounded, and only what may pass ever has or awaits a place among them: whoever is
 //! not let in takes none from those who are. Steps have threads of their own beyond that bound, so
 //! that a full house can still say no, or that it is full.
+//!
+//! One thread for each processor leads: it watches the connections that wait in the poller and does itself what they need, so
+//! that a small request costs nobody a wake-up. Before it waits for one of them it hands the lead over.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,13 +18,11 @@ use std::time::Duration;
 use super::poller::Poller;
 use super::queues::{Job, Queues};
 use crate::connection::{Admitted, Connection, Service, Step};
+use crate::leader::{lead, leads};
 use crate::stream::Interest;
 
-/// Threads beyond the bound on requests, which serve steps while all others carry requests.
+/// Threads beyond the bound on requests, which serve steps while all others carry requests: so many at least.
 const SPARE: usize = 2;
-/// A worker stays with a connection this long after an answer: a busy client's next request comes
-/// within it, and saves the way through the poller.
-const LINGER: Duration = Duration::from_millis(5);
 /// A thread without work ends after this, so that a quiet gate is a small one.
 const IDLE_THREAD: Duration = Duration::from_secs(20);
 /// Enough for a handshake, bcrypt and a relay in a debug build; untouched pages cost nothing.
@@ -33,29 +35,44 @@ pub struct Workers {
     service: Arc<Service>,
     poller: Arc<Poller>,
     most_threads: usize,
+    most_leaders: usize,
 }
 
 struct State {
     queues: Queues,
     threads: usize,
+    /// Those that wait for something to do.
     idle: usize,
+    /// Those that watch the poller, or do what it told them of.
+    leaders: usize,
 }
 
 impl Workers {
-    /// Threads are started as they are needed, for up to `most_requests` requests at once.
-    pub fn new(service: Arc<Service>, poller: Arc<Poller>, most_requests: usize) -> Arc<Workers> {
-        Arc::new(Workers {
+    /// Threads are started as they are needed, for up to `most_requests` requests at once. The first one leads.
+    pub fn start(
+        service: Arc<Service>,
+        poller: Arc<Poller>,
+        most_requests: usize,
+    ) -> io::Result<Arc<Workers>> {
+        let most_leaders = thread::available_parallelism().map_or(1, usize::from);
+        let workers = Arc::new(Workers {
             state: Mutex::new(State {
                 queues: Queues::new(most_requests),
-                threads: 0,
+                threads: 1,
                 idle: 0,
+                leaders: 0,
             }),
             ready: Condvar::new(),
             poller,
             // Whoever waits for a decision holds a thread, and none that a request could have had.
-            most_threads: most_requests + SPARE + service.gatekeeper.most_waiting(),
+            most_threads: most_requests
+                + SPARE.max(most_leaders)
+                + service.gatekeeper.most_waiting(),
+            most_leaders,
             service,
-        })
+        });
+        workers.spawn()?;
+        Ok(workers)
     }
 
     /// Requests in flight, and those that wait for their turn.
@@ -83,12 +100,7 @@ impl Workers {
         }
         state.threads += 1;
         drop(state);
-        let workers = Arc::clone(self);
-        let spawned = thread::Builder::new()
-            .name("worker".into())
-            .stack_size(STACK)
-            .spawn(move || workers.run());
-        if let Err(error) = spawned {
+        if let Err(error) = self.spawn() {
             let threads = {
                 let mut state = self.lock();
                 state.threads -= 1;
@@ -98,6 +110,15 @@ impl Workers {
         }
     }
 
+    fn spawn(self: &Arc<Workers>) -> io::Result<()> {
+        let workers = Arc::clone(self);
+        thread::Builder::new()
+            .name("worker".into())
+            .stack_size(STACK)
+            .spawn(move || workers.run())
+            .map(drop)
+    }
+
     fn run(self: &Arc<Workers>) {
         while let Some(job) = self.next() {
             // A bug costs one connection: unwinding drops it, and this thread goes on.
@@ -105,11 +126,33 @@ impl Workers {
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(self: &Arc<Workers>) -> Option<Job> {
         let mut state = self.lock();
+        let mut has_looked = false;
         loop {
-            if let Some(job) = state.queues.next() {
+            // Also before it does something else: whoever called it may have counted on that.
+            if !leads() && state.leaders < self.most_leaders {
+                state.leaders += 1;
+                let workers = Arc::clone(self);
+                lead(move || workers.hand_over_the_lead());
+            }
+            // Whoever was let in goes before strangers, also who has just come.
+            if (has_looked || !leads() || !state.queues.is_for_strangers())
+                && let Some(job) = state.queues.next()
+            {
                 return Some(job);
+            }
+            if leads() {
+                let patience = match state.queues.steps_waiting() {
+                    0 => state.queues.first_overdue().unwrap_or(IDLE_THREAD),
+                    _ => Duration::ZERO,
+                };
+                drop(state);
+                let ready = self.poller.harvest(patience);
+                has_looked = true;
+                state = self.lock();
+                ready.into_iter().for_each(|one| state.queues.add_step(one));
+                continue;
             }
             let patience = state.queues.first_overdue().unwrap_or(IDLE_THREAD);
             state.idle += 1;
@@ -121,21 +164,33 @@ impl Workers {
             state.idle -= 1;
             let queues = &state.queues;
             let is_quiet = queues.steps_waiting() == 0 && queues.requests_waiting() == 0;
-            if timeout.timed_out() && is_quiet {
+            if timeout.timed_out() && is_quiet && state.leaders > 0 {
                 state.threads -= 1;
                 return None;
             }
         }
     }
 
+    /// Sees that somebody else leads.
+    fn hand_over_the_lead(self: &Arc<Workers>) {
+        let mut state = self.lock();
+        state.leaders -= 1;
+        self.call_one(state);
+    }
+
     fn work(self: &Arc<Workers>, job: Job) {
         let (mut connection, step) = match job {
             Job::Step(mut connection) => {
-                let step = connection.advance(&self.service);
+                let step = match connection.is_served_anonymously() {
+                    Some(is_anonymous) => {
+                        self.with_turn(is_anonymous, || connection.go_on(&self.service))
+                    }
+                    None => connection.advance(&self.service),
+                };
                 (connection, step)
             }
             Job::Request(mut connection, admitted) => {
-                let step = self.serve(&mut connection, *admitted);
+                let step = self.serve(&mut connection, admitted);
                 (connection, step)
             }
             Job::Overdue(mut connection, admitted) => {
@@ -157,15 +212,11 @@ impl Workers {
                     // Not in the condition of the `match`, where the lock would be held until its end.
                     let has_turn = self.lock().queues.try_begin(admitted.is_anonymous());
                     match has_turn {
-                        true => self.serve(connection, *admitted),
+                        true => self.serve(connection, admitted),
                         false => return HandOver::Queue(admitted),
                     }
                 }
-                Step::Park(Interest::Read)
-                    if connection.is_idle() && connection.is_known() && self.linger(connection) =>
-                {
-                    connection.advance(&self.service)
-                }
+                Step::Await => return HandOver::Await,
                 Step::Park(interest) => return HandOver::Park(interest),
                 // The poller sees that it is paused.
                 Step::Pause => return HandOver::Park(Interest::Read),
@@ -176,27 +227,23 @@ impl Workers {
         }
     }
 
-    fn serve(&self, connection: &mut Connection, admitted: Admitted) -> Step {
-        // Given back also when serving panics.
-        let _turn = Turn {
-            workers: self,
-            is_anonymous: admitted.is_anonymous(),
-        };
-        connection.serve(admitted, &self.service)
+    fn serve(&self, connection: &mut Connection, admitted: Box<Admitted>) -> Step {
+        self.with_turn(admitted.is_anonymous(), || {
+            connection.serve(admitted, &self.service)
+        })
     }
 
-    /// Waits a little for the next request, as long as nobody else needs the thread.
-    fn linger(&self, connection: &Connection) -> bool {
-        let is_wanted = {
-            let state = self.lock();
-            state.queues.requests_waiting() > 0 || state.queues.steps_waiting() > state.idle
+    /// Works on a request that has its turn, which is given back unless the request goes on later; also when this panics.
+    fn with_turn(&self, is_anonymous: bool, work: impl FnOnce() -> Step) -> Step {
+        let turn = Turn {
+            workers: self,
+            is_anonymous,
         };
-        !is_wanted
-            && connection
-                .stream()
-                .socket()
-                .wait(Interest::Read, LINGER)
-                .unwrap_or(true)
+        let step = work();
+        if matches!(step, Step::Await) {
+            std::mem::forget(turn);
+        }
+        step
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,6 +254,7 @@ impl Workers {
 /// Where a connection goes when its worker is done with it.
 enum HandOver {
     Park(Interest),
+    Await,
     Queue(Box<Admitted>),
     Discard,
     Close,
@@ -217,6 +265,7 @@ impl HandOver {
     fn hand_over(self, workers: &Arc<Workers>, mut connection: Box<Connection>) {
         match self {
             HandOver::Park(interest) => workers.poller.park(connection, interest),
+            HandOver::Await => workers.poller.park_served(connection),
             HandOver::Queue(admitted) => {
                 let mut state = workers.lock();
                 state.queues.add_request(connection, admitted);

@@ -15,6 +15,7 @@ use super::network::Network;
 use super::throttle::Throttle;
 use super::users::Users;
 use super::waiting::Waiting;
+use crate::leader::step_down;
 use crate::metrics::{self, Login};
 
 /// A right password is believed for this long after it was hashed.
@@ -184,6 +185,7 @@ impl Htpasswd {
                     Reception::Wrong => return self.wrong(credentials, digest, network),
                     Reception::Throttled(left) => return throttled(left),
                     Reception::Lead(leader) => {
+                        step_down();
                         let snapshot = Arc::clone(&roll);
                         drop(roll);
                         return leader.check(&snapshot, credentials, network);
@@ -193,6 +195,7 @@ impl Htpasswd {
                 };
             let known = known.cloned();
             drop(roll);
+            step_down();
             let Some(_place) = self.joined.place(network, share) else {
                 return Verdict::Busy;
             };

@@ -36,6 +36,7 @@ pub use question::Question;
 use question::Scope;
 use reuse::Reuse;
 
+use crate::leader::step_down;
 use crate::metrics::{self, Login};
 
 /// Calls at once, at most: as many connections as a small service bears. Fewer than half of the workers, so that a slow
@@ -166,6 +167,7 @@ impl Api {
             return remembered(answer);
         }
         metrics::CACHE_MISSES.one();
+        step_down();
         let Some(_place) = self.waiting.place(network, self.waiting.most().div_ceil(4)) else {
             return busy();
         };
