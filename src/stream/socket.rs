@@ -165,7 +165,7 @@ impl Socket {
         let _ = sockopt::set_socket_linger(self, abort.then_some(Duration::ZERO));
     }
 
-    fn wait_beside(&self, other: &Socket) -> io::Result<()> {
+    pub(super) fn wait_beside(&self, other: &Socket) -> io::Result<()> {
         let limit = sockopt::socket_timeout(self, Timeout::Recv)?.unwrap_or(Duration::MAX);
         let mut fds = [
             PollFd::new(self, PollFlags::IN),
@@ -208,7 +208,7 @@ pub fn timed_out(error: &io::Error) -> bool {
 }
 
 /// The kernel's word for a wait that took too long is the same as for one that was not wanted.
-fn patient(error: rustix::io::Errno) -> io::Error {
+pub(super) fn patient(error: rustix::io::Errno) -> io::Error {
     match error {
         rustix::io::Errno::AGAIN => silent(),
         other => other.into(),
@@ -232,7 +232,7 @@ impl std::error::Error for TurnedElsewhere {}
 
 /// On a busy machine what is waited for may come while others work, and then nobody has to sleep and be woken: measured with
 /// small requests, a quarter less of a processor's time at 8 and at 256 clients. On an idle one it returns at once.
-fn let_others_go_first() {
+pub(super) fn let_others_go_first() {
     std::thread::yield_now();
 }
 
