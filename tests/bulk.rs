@@ -192,6 +192,8 @@ fn an_early_answer_reaches_a_client_whose_upload_finds_no_room() {
         peer.head()?;
         peer.pause()?;
         peer.say(TOO_LARGE)?;
+        // It makes no room before the client has heard.
+        peer.pause()?;
         peer.until_closed().map(drop)
     });
     let gate = before(&backend);
@@ -201,6 +203,7 @@ fn an_early_answer_reaches_a_client_whose_upload_finds_no_room() {
     let sent = fill(&client, &sending);
     backend.go();
     assert_eq!(client.answer().status(), 413);
+    backend.go();
     drop((client, gate));
     let received = backend.received(0);
     let body = behind_head(&received);
