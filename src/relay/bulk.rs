@@ -106,7 +106,8 @@ impl<'a> Bulk<'a> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::net::Shutdown;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -115,7 +116,13 @@ mod tests {
 
     const SIZE: usize = 2 * 1024 * 1024 + 3;
 
-    fn stream(socket: UnixStream) -> Stream {
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, peer)
+    }
+
+    fn stream(socket: impl Into<OwnedFd>) -> Stream {
         let mut stream = Stream::clear(Socket::new(socket));
         stream.patience = Patience::Full;
         stream
@@ -123,7 +130,7 @@ mod tests {
 
     /// Says `bytes` and ends.
     fn says(bytes: Vec<u8>) -> Stream {
-        let (own, mut peer) = UnixStream::pair().unwrap();
+        let (own, mut peer) = pair();
         std::thread::spawn(move || {
             let _ = peer.write_all(&bytes);
             let _ = peer.shutdown(Shutdown::Write);
@@ -172,7 +179,7 @@ mod tests {
                 input.fill().unwrap();
             }
             let mut body = Body::new(&mut input, Framing::Length(SIZE as u64));
-            let (plain, _peer) = UnixStream::pair().unwrap();
+            let (plain, _peer) = pair();
             let budget = Budget::default();
             let mut bulk = Bulk::of(&mut body, &stream(plain), &budget).unwrap();
             let got = Vec::new();
@@ -194,7 +201,7 @@ mod tests {
     fn a_body_that_ends_early_is_its_sources_fault() {
         let mut input = Input::new(says(vec![0; SIZE - 1]));
         let mut body = Body::new(&mut input, Framing::Length(SIZE as u64));
-        let (plain, _peer) = UnixStream::pair().unwrap();
+        let (plain, _peer) = pair();
         let budget = Budget::default();
         let mut bulk = Bulk::of(&mut body, &stream(plain), &budget).unwrap();
         let (pours, got) = (usize::MAX, Vec::new());
@@ -208,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn small_bodies_those_of_unknown_length_and_streams_with_something_unsent_get_no_pipe() {
+    fn what_a_pipe_is_not_for_gets_none() {
         let budget = Budget::default();
-        let (plain, _peer) = UnixStream::pair().unwrap();
+        let (plain, _peer) = pair();
         let sink = stream(plain);
         for framing in [
             Framing::Length(WORTHWHILE - 1),
@@ -221,11 +228,15 @@ mod tests {
             let mut body = Body::new(&mut input, framing);
             assert!(Bulk::of(&mut body, &sink, &budget).is_none());
         }
-        let (full, _unread) = UnixStream::pair().unwrap();
-        let mut sink = Stream::clear(Socket::new(full));
-        sink.write_all(&vec![0; 16 << 20]).unwrap();
         let mut input = Input::new(says(Vec::new()));
         let mut body = Body::new(&mut input, Framing::Length(WORTHWHILE));
+        assert!(Bulk::of(&mut body, &sink, &budget).is_some());
+        let (unix, _peer) = UnixStream::pair().unwrap();
+        assert!(Bulk::of(&mut body, &stream(unix), &budget).is_none());
+        let (full, _unread) = pair();
+        let mut sink = Stream::clear(Socket::new(full));
+        sink.write_all(&vec![0; 16 << 20]).unwrap();
+        assert!(sink.has_unsent());
         assert!(Bulk::of(&mut body, &sink, &budget).is_none());
     }
 }

