@@ -97,6 +97,18 @@ impl<'a, S: Read> Body<'a, S> {
         self.input.buffered().len()
     }
 
+    /// Takes note that so many bytes of this body's content, of known length, were taken from the stream itself. What was read
+    /// ahead came before them, and must have been read.
+    pub fn went_by(&mut self, count: u64) {
+        debug_assert!(self.input.buffered().is_empty(), "taken out of turn");
+        if let State::Length(left) = self.state {
+            self.state = match left.saturating_sub(count) {
+                0 => State::Complete,
+                left => State::Length(left),
+            };
+        }
+    }
+
     /// The stream that the body is read from.
     pub fn stream_mut(&mut self) -> &mut S {
         self.input.stream_mut()

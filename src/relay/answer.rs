@@ -6,6 +6,7 @@ use std::mem;
 use std::time::Duration;
 
 use super::backend::Link;
+use super::bulk::Bulk;
 use super::transfer::{self, Failure};
 use super::{End, Errand, Outcome, Relay, Reuse, Then};
 use crate::http::{
@@ -336,6 +337,11 @@ fn pass_on(
         return Ok(());
     }
 
+    if sent == Sent::AsLength
+        && let Some(mut bulk) = Bulk::of(body, client, &relay.budget)
+    {
+        bulk.carry(body, client, down)?;
+    }
     let length = body.remaining_length();
     if sent != Sent::AsChunks {
         return transfer::copy(body, client, length, &relay.budget, down);

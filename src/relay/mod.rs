@@ -7,6 +7,7 @@
 
 mod answer;
 mod backend;
+mod bulk;
 mod choice;
 mod exchange;
 mod failover;

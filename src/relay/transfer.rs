@@ -2,7 +2,8 @@
 //!
 //! Owns the buffers and the budget that all of them share. It knows nothing of what the bytes are:
 //! framing is the reader's and the writer's work. No byte waits here while the other side could
-//! take it: each read is written on at once, by plain `std::io::copy` from a `BufReader`.
+//! take it: each read is written on at once, by plain `std::io::copy` from a `BufReader`. All goes this way but for what
+//! `bulk` can pass through a pipe.
 
 use std::io::{self, BufReader, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::answer::Hearing;
 use super::backend::Link;
+use super::bulk::{Bulk, Sink};
 use super::transfer::{self, Failure};
 use super::{Relay, Unread};
 use crate::http::{Body, ChunkWriter, Framing, Input};
 use crate::leader::step_down;
-use crate::stream::{Patience, Stream, spoke, turned_elsewhere};
+use crate::stream::{Patience, Pipe, Stream, Unblocked, spoke, turned_elsewhere};
 
 /// Ciphertext of a big upload is read in pieces of this size: 83 system calls a MiB become 16.
 const READ_AHEAD: usize = 256 * 1024;
@@ -63,8 +64,14 @@ fn pump(
     hearing: &mut Hearing,
     up: &mut u64,
 ) -> Upload {
+    let bulk = Bulk::of(body, link.input.stream(), &relay.budget);
+    // What either says must be heard while the other has no room, or nothing to give.
+    let mut bulk = bulk.and_then(|bulk| {
+        let client = Unblocked::new(body.stream_mut().socket()).ok()?;
+        let backend = Unblocked::new(link.input.stream().socket()).ok()?;
+        Some((bulk, client, backend))
+    });
     loop {
-        let length = body.remaining_length();
         let mut backend = Uphill {
             relay,
             link,
@@ -73,10 +80,17 @@ fn pump(
         let copied = match framing {
             Framing::Chunked => {
                 let mut chunks = ChunkWriter::new(&mut backend);
-                transfer::copy(body, &mut chunks, length, &relay.budget, up)
+                transfer::copy(body, &mut chunks, None, &relay.budget, up)
                     .and_then(|()| chunks.finish(b"").map_err(Failure::Sink))
             }
-            _ => transfer::copy(body, &mut backend, length, &relay.budget, up),
+            _ => {
+                let carried = match &mut bulk {
+                    Some((bulk, ..)) => bulk.carry(body, &mut backend, up),
+                    None => Ok(()),
+                };
+                let length = body.remaining_length();
+                carried.and_then(|()| transfer::copy(body, &mut backend, length, &relay.budget, up))
+            }
         };
         match copied.and_then(|()| backend.flush().map_err(Failure::Sink)) {
             Ok(()) => return Upload::Whole,
@@ -117,11 +131,17 @@ impl Write for Uphill<'_> {
     }
 }
 
+impl Sink for Uphill<'_> {
+    fn pour(&mut self, pipe: &mut Pipe) -> io::Result<usize> {
+        self.unless_answered(|stream, silence| stream.pour_unless_spoken(pipe, silence))
+    }
+}
+
 impl Uphill<'_> {
     /// Does it again as long as what the backend says is no final answer.
     fn unless_answered<T>(
         &mut self,
-        work: impl Fn(&mut Stream, Duration) -> io::Result<T>,
+        mut work: impl FnMut(&mut Stream, Duration) -> io::Result<T>,
     ) -> io::Result<T> {
         loop {
             match work(self.link.input.stream_mut(), self.relay.body_timeout) {

@@ -3,12 +3,14 @@
 //! Owns the socket and the TLS session over it. It knows nothing of HTTP. Everything read is
 //! hostile; what TLS refuses ends the stream with an error after its alert was sent.
 
+mod pipe;
 mod socket;
 mod tls;
 
 use std::io::{self, IoSlice, Read, Write};
 use std::time::Duration;
 
+pub use pipe::{PIPE_SIZE, Pipe, Unblocked, refuses_pipes};
 pub use socket::{Interest, Patience, Socket, bind_unix, timed_out, turned_elsewhere};
 use tls::{Ahead, Tls};
 

@@ -173,7 +173,7 @@ impl Socket {
         let _ = sockopt::set_socket_linger(self, abort.then_some(Duration::ZERO));
     }
 
-    fn wait_beside(&self, other: &Socket) -> io::Result<()> {
+    pub(super) fn wait_beside(&self, other: &Socket) -> io::Result<()> {
         let limit = sockopt::socket_timeout(self, Timeout::Recv)?.unwrap_or(Duration::MAX);
         let mut fds = [
             PollFd::new(self, PollFlags::IN),
@@ -216,7 +216,7 @@ pub fn timed_out(error: &io::Error) -> bool {
 }
 
 /// The kernel's word for a wait that took too long is the same as for one that was not wanted.
-fn patient(error: rustix::io::Errno) -> io::Error {
+pub(super) fn patient(error: rustix::io::Errno) -> io::Error {
     match error {
         rustix::io::Errno::AGAIN => silent(),
         other => other.into(),

@@ -146,6 +146,35 @@ impl Gate {
         prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
     }
 
+    /// How many of its descriptors are ends of pipes.
+    pub fn pipes(&self) -> usize {
+        let open = self.descriptors();
+        open.iter()
+            .filter(|(_, what)| what.starts_with("pipe:"))
+            .count()
+    }
+
+    /// The highest number among its descriptors.
+    pub fn highest_descriptor(&self) -> u64 {
+        self.descriptors()
+            .iter()
+            .map(|(number, _)| *number)
+            .max()
+            .unwrap()
+    }
+
+    fn descriptors(&self) -> Vec<(u64, String)> {
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let open = entries.filter_map(|entry| {
+            let path = entry.ok()?.path();
+            // One may be closed meanwhile.
+            let what = std::fs::read_link(&path).ok()?;
+            let number = path.file_name()?.to_str()?.parse().ok()?;
+            Some((number, what.display().to_string()))
+        });
+        open.collect()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

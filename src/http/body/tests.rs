@@ -51,6 +51,27 @@ fn drained(
     (data, outcome, trailers, rest)
 }
 
+#[test]
+fn content_that_went_by_outside_counts_as_read() {
+    let mut input = Input::new(Pieces(vec![b"ab", b"next"]));
+    input.fill().unwrap();
+    let mut body = Body::new(&mut input, Framing::Length(10));
+    assert_eq!(body.read(&mut [0; 8]).unwrap(), 2);
+    body.went_by(3);
+    assert_eq!(
+        (body.remaining_length(), body.is_complete()),
+        (Some(5), false)
+    );
+    // More than there is would be a fault of ours, and ends the body where it ends.
+    body.went_by(6);
+    assert_eq!(
+        (body.remaining_length(), body.is_complete()),
+        (Some(0), true)
+    );
+    assert_eq!(body.read(&mut [0; 8]).unwrap(), 0);
+    assert_eq!(body.into_input().stream_mut().0.concat(), b"next");
+}
+
 /// Every way to cut the bytes in two, one byte a read, and all at once must give the same.
 fn check(
     whole: &str,
