@@ -14,6 +14,10 @@ pub use pipe::{PIPE_SIZE, Pipe, Unblocked, refuses_pipes};
 pub use socket::{Interest, Patience, Socket, bind_unix, timed_out, turned_elsewhere};
 use tls::{Ahead, Tls};
 
+/// What a TLS session holds of one write before the socket takes it, in bytes. Measured with blobs: a sixteenth less of a
+/// processor's time than with the 64 KiB of rustls, and no more from there on.
+const BUFFERED: usize = 256 * 1024;
+
 /// How far a step that does not wait has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -54,8 +58,10 @@ impl Stream {
 
     /// A stream through TLS whose handshake is still to come.
     pub fn tls(socket: Socket, connection: impl Into<rustls::Connection>) -> Stream {
+        let mut connection = connection.into();
+        connection.set_buffer_limit(Some(BUFFERED));
         let tls = Tls {
-            connection: connection.into(),
+            connection,
             ahead: Ahead::default(),
         };
         Stream {

@@ -146,6 +146,12 @@ impl Gate {
         prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
     }
 
+    /// How many threads it has.
+    pub fn threads(&self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        tasks.unwrap().count()
+    }
+
     /// How many of its descriptors are ends of pipes.
     pub fn pipes(&self) -> usize {
         let open = self.descriptors();

@@ -1,0 +1,163 @@
+//! A request that its backend has not answered yet holds no thread, and comes to its proper end whatever happens meanwhile.
+//! And whoever waits, for whatever, keeps nobody else waiting.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+mod support;
+
+use std::time::Duration;
+use support::api::{answer, api, gate};
+use support::{AUTH, Backend, Client, Gate};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Answers at once, but for `/slow` only when the test says so.
+fn slow_where_asked() -> Backend {
+    Backend::script(|mut peer| {
+        while let Some(request) = peer.try_request()? {
+            if request.start.contains(" /slow") {
+                peer.pause()?;
+            }
+            peer.say(OK)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_hundred_that_await_their_backend_hold_no_thread_and_are_all_answered() {
+    let backend = slow_where_asked();
+    let gate = Gate::start(&["--backend", backend.url()]);
+    let mut clients: Vec<Client> = (0..100)
+        .map(|number| match number % 2 {
+            0 => gate.http(),
+            _ => gate.https(),
+        })
+        .collect();
+    // From then on the password is remembered, and nobody waits for a check.
+    assert_eq!(gate.http().ask("GET /", &[AUTH]).status(), 200);
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.request(&format!("GET /slow/{number}"), &[AUTH]);
+    }
+    backend.wait_for_request(100);
+    let threads = gate.threads();
+    assert!(threads < 50, "{threads} threads");
+    assert_eq!(gate.http().ask("GET /", &[AUTH]).status(), 200);
+    for _ in &clients {
+        backend.go();
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().text(), "ok");
+        client.assert_open();
+    }
+}
+
+#[test]
+fn the_only_turn_comes_back_however_an_awaited_request_ends() {
+    let backend = Backend::script(|mut peer| {
+        while let Some(request) = peer.try_request()? {
+            if request.start.contains(" /hangs-up ") {
+                return Ok(());
+            }
+            if !request.start.contains(" /silent ") {
+                peer.say(OK)?;
+            }
+        }
+        Ok(())
+    });
+    let gate = Gate::start(&[
+        "--backend",
+        backend.url(),
+        "--workers",
+        "1",
+        "--response-timeout",
+        "1",
+    ]);
+    for round in 0..2 {
+        let mut gone = gate.http();
+        gone.request("GET /silent", &[AUTH]);
+        backend.wait_for_request(round * 4);
+        gone.reset();
+        gate.log.wait_for_text(" 499 ");
+        let mut client = gate.http();
+        assert_eq!(client.ask("GET /", &[AUTH]).status(), 200);
+        assert_eq!(client.ask("GET /silent", &[AUTH]).status(), 504);
+        assert_eq!(
+            client
+                .ask("PUT /hangs-up", &[AUTH, "Content-Length: 0"])
+                .status(),
+            502
+        );
+    }
+    assert_eq!(gate.http().ask("GET /", &[AUTH]).status(), 200);
+}
+
+#[test]
+fn a_client_that_has_said_all_and_one_that_says_more_get_their_answers() {
+    let backend = slow_where_asked();
+    let gate = Gate::start(&["--backend", backend.url()]);
+    for mut client in [gate.http(), gate.https()] {
+        client.request("GET /slow", &[AUTH]);
+        backend.wait_for_request(backend.requests().len());
+        client.request("GET /next", &[AUTH]);
+        client.request("GET /last", &[AUTH]);
+        client.half_close();
+        backend.go();
+        for _ in 0..3 {
+            assert_eq!(client.answer().text(), "ok");
+        }
+        client.assert_closed();
+    }
+}
+
+#[test]
+fn who_is_being_served_does_not_leave_for_newcomers() {
+    let backend = slow_where_asked();
+    let api = api(|_| answer("200 OK", &[]));
+    let gate = gate(&api, &backend, &["--max-connections", "2"]);
+    let mut served: Vec<Client> = (0..2).map(|_| gate.http()).collect();
+    for client in &mut served {
+        client.request("GET /slow", &[]);
+    }
+    backend.wait_for_request(1);
+    gate.http().assert_closed();
+    for _ in &served {
+        backend.go();
+    }
+    for client in &mut served {
+        assert_eq!(client.answer().status(), 200);
+    }
+}
+
+#[test]
+fn bodies_that_stand_still_keep_nobody_waiting() {
+    let backend = Backend::script(|mut peer| {
+        while let Some(request) = peer.try_request()? {
+            if request.start.contains(" /endless ") {
+                peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+                let piece = format!("{:x}\r\n{}\r\n", 1 << 16, "x".repeat(1 << 16));
+                loop {
+                    peer.say(&piece)?;
+                }
+            }
+            peer.say(OK)?;
+        }
+        Ok(())
+    });
+    let gate = Gate::start(&["--backend", backend.url()]);
+    let more_than_processors = 4 * std::thread::available_parallelism().unwrap().get();
+    let mut standing = Vec::new();
+    for number in 0..more_than_processors {
+        for mut client in [gate.http(), gate.https()] {
+            match number % 2 {
+                0 => client.request("GET /endless", &[AUTH]),
+                _ => client.request("PUT /", &[AUTH, "Content-Length: 9999999"]),
+            }
+            standing.push(client);
+        }
+    }
+    let mut client = gate.https();
+    client.set_patience(Duration::from_secs(5));
+    for _ in 0..50 {
+        assert_eq!(client.ask("GET /", &[AUTH]).text(), "ok");
+    }
+    assert_eq!(gate.http().ask("GET /", &[]).status(), 401);
+}
