@@ -31,6 +31,11 @@ pub fn step_down() {
     }
 }
 
+/// Leads no longer, where others do.
+pub fn stand_back() {
+    HANDOVER.with_borrow_mut(|handover| *handover = None);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +52,11 @@ mod tests {
         assert!(!std::thread::spawn(leads).join().unwrap_or(true));
         step_down();
         step_down();
+        assert!(!leads());
+        assert_eq!(handed_over.get(), 1);
+        let count = Rc::clone(&handed_over);
+        lead(move || count.set(count.get() + 1));
+        stand_back();
         assert!(!leads());
         assert_eq!(handed_over.get(), 1);
     }

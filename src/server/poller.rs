@@ -32,9 +32,8 @@ const LAST_TURNS: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Deadlines are looked at no more often than this.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
-/// Events taken from the kernel at once. Of connections few: whoever leads does what they need one after the other, and the
-/// kernel wakes another leader for what is left.
-const EVENTS: usize = 16;
+/// Events taken from the kernel at once: as much as one leader does soon, which is a millisecond of small requests.
+const EVENTS: usize = 32;
 
 const WAKE: u64 = u64::MAX;
 const NUDGE: u64 = u64::MAX - 1;
@@ -166,9 +165,9 @@ impl Poller {
         self.lock().resting()
     }
 
-    /// Waits up to `patience` for connections that can go on.
+    /// Waits up to `patience` for connections that can go on, and says whether these are all.
     #[allow(clippy::vec_box)] // They stay where they are, and only change hands.
-    pub fn harvest(&self, patience: Duration) -> Vec<Box<Connection>> {
+    pub fn harvest(&self, patience: Duration) -> (Vec<Box<Connection>>, bool) {
         let mut events = Vec::with_capacity(EVENTS);
         let patience = Timespec::try_from(patience).ok();
         match epoll::wait(&self.epoll, spare_capacity(&mut events), patience.as_ref()) {
@@ -196,7 +195,7 @@ impl Poller {
                 self.park(connection, Interest::Read);
             }
         }
-        ready
+        (ready, events.len() < EVENTS)
     }
 
     /// Lets no new client in. Those that are here may come with another request.

@@ -6,8 +6,9 @@
 //! not let in takes none from those who are. Steps have threads of their own beyond that bound, so
 //! that a full house can still say no, or that it is full.
 //!
-//! One thread for each processor leads: it watches the connections that wait in the poller and does itself what they need, so
-//! that a small request costs nobody a wake-up. Before it waits for one of them it hands the lead over.
+//! One thread leads: it watches the connections that wait in the poller and does itself what they need, so that a small request
+//! costs nobody a wake-up. Before it waits for one of them it hands the lead over. Others lead beside it only while there is
+//! more to do than it gets done, up to one for each processor.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +19,7 @@ use std::time::Duration;
 use super::poller::Poller;
 use super::queues::{Job, Queues};
 use crate::connection::{Admitted, Connection, Service, Step};
-use crate::leader::{lead, leads};
+use crate::leader::{lead, leads, stand_back};
 use crate::stream::Interest;
 
 /// Threads beyond the bound on requests, which serve steps while all others carry requests: so many at least.
@@ -45,6 +46,8 @@ struct State {
     idle: usize,
     /// Those that watch the poller, or do what it told them of.
     leaders: usize,
+    /// Another one is to lead beside them.
+    needs_help: bool,
 }
 
 impl Workers {
@@ -54,13 +57,14 @@ impl Workers {
         poller: Arc<Poller>,
         most_requests: usize,
     ) -> io::Result<Arc<Workers>> {
-        let most_leaders = thread::available_parallelism().map_or(1, usize::from);
+        let most_leaders = thread::available_parallelism().map_or(1, |all| all.get().div_ceil(2));
         let workers = Arc::new(Workers {
             state: Mutex::new(State {
                 queues: Queues::new(most_requests),
                 threads: 1,
                 idle: 0,
                 leaders: 0,
+                needs_help: false,
             }),
             ready: Condvar::new(),
             poller,
@@ -89,13 +93,19 @@ impl Workers {
     }
 
     /// Sees that a thread comes for the work that was just queued.
-    fn call_one(self: &Arc<Workers>, mut state: MutexGuard<'_, State>) {
+    fn call_one(self: &Arc<Workers>, state: MutexGuard<'_, State>) {
         // One wake-up too many does no harm, one too few lets work lie. Requests that wait for their
         // turn are no work yet.
         if state.idle > 0 {
             self.ready.notify_one();
         }
-        if state.idle >= state.queues.steps_waiting().max(1) || state.threads >= self.most_threads {
+        if state.idle < state.queues.steps_waiting().max(1) {
+            self.add_one(state);
+        }
+    }
+
+    fn add_one(self: &Arc<Workers>, mut state: MutexGuard<'_, State>) {
+        if state.threads >= self.most_threads {
             return;
         }
         state.threads += 1;
@@ -131,8 +141,9 @@ impl Workers {
         let mut has_looked = false;
         loop {
             // Also before it does something else: whoever called it may have counted on that.
-            if !leads() && state.leaders < self.most_leaders {
+            if !leads() && (state.leaders == 0 || state.needs_help) {
                 state.leaders += 1;
+                state.needs_help = false;
                 let workers = Arc::clone(self);
                 lead(move || workers.hand_over_the_lead());
             }
@@ -143,15 +154,24 @@ impl Workers {
                 return Some(job);
             }
             if leads() {
-                let patience = match state.queues.steps_waiting() {
-                    0 => state.queues.first_overdue().unwrap_or(IDLE_THREAD),
-                    _ => Duration::ZERO,
+                // One is enough to wait.
+                let waits = state.leaders == 1 && state.queues.steps_waiting() == 0;
+                let patience = match waits {
+                    true => state.queues.first_overdue().unwrap_or(IDLE_THREAD),
+                    false => Duration::ZERO,
                 };
                 drop(state);
-                let ready = self.poller.harvest(patience);
+                let (ready, is_all) = self.poller.harvest(patience);
                 has_looked = true;
                 state = self.lock();
+                let is_idle = !waits && ready.is_empty() && state.queues.steps_waiting() == 0;
                 ready.into_iter().for_each(|one| state.queues.add_step(one));
+                if is_idle && state.leaders > 1 {
+                    state.leaders -= 1;
+                    stand_back();
+                } else if !is_all {
+                    state = self.call_for_help(state);
+                }
                 continue;
             }
             let patience = state.queues.first_overdue().unwrap_or(IDLE_THREAD);
@@ -171,11 +191,35 @@ impl Workers {
         }
     }
 
-    /// Sees that somebody else leads.
+    /// Sees that somebody leads. One thread is enough, however much is queued: it waits for nothing either, but hands over in
+    /// its turn.
     fn hand_over_the_lead(self: &Arc<Workers>) {
         let mut state = self.lock();
         state.leaders -= 1;
-        self.call_one(state);
+        if state.leaders == 0 {
+            self.call_a_leader(state);
+        }
+    }
+
+    /// Sees that another one leads beside the one that has more to do than it can soon.
+    fn call_for_help<'a>(
+        self: &'a Arc<Workers>,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        if state.needs_help || state.leaders >= self.most_leaders {
+            return state;
+        }
+        state.needs_help = true;
+        self.call_a_leader(state);
+        self.lock()
+    }
+
+    fn call_a_leader(self: &Arc<Workers>, state: MutexGuard<'_, State>) {
+        match state.idle {
+            0 => self.add_one(state),
+            // Whatever it was woken for, it leads first.
+            _ => self.ready.notify_one(),
+        }
     }
 
     fn work(self: &Arc<Workers>, job: Job) {
