@@ -461,7 +461,17 @@ impl Connection {
             End::ClientGone => (CLIENT_GONE, Step::Abort),
             End::Answered(status, Then::Keep) => {
                 self.rest(service);
-                (status, Step::Again)
+                let has_more = !self.input.buffered().is_empty()
+                    || self.input.stream_mut().holds_bytes()
+                    || self.input.stream().has_unsent();
+                (
+                    status,
+                    if has_more {
+                        Step::Again
+                    } else {
+                        self.park(Interest::Read)
+                    },
+                )
             }
             End::Answered(status, Then::Close) => (status, Step::Discard),
             End::Answered(status, Then::Abort) => (status, Step::Abort),
