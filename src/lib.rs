@@ -7,7 +7,7 @@
 //! 2. [`connection`] shakes hands and reads a head, without waiting for the client.
 //! 3. [`http`] parses it strictly, or refuses it.
 //! 4. [`gate`] reads the credentials, checks them, and gives a `Grant`, or refuses.
-//! 5. [`relay`] takes the `Grant`, sends the request to a backend and the answer back.
+//! 5. [`relay`] takes the `Grant`, sends the request to a backend and the answer back; nobody waits in between.
 //! 6. [`connection`] writes the log line, and reads the next request or ends.
 //!
 //! Each module uses those below it and knows nothing of those above.

@@ -31,8 +31,8 @@ pub fn stopping() {
     say(NotifyState::Stopping);
 }
 
-/// Gives signs of life if systemd waits for them (`WatchdogSec=`), for as long as the poller goes round. A worker that
-/// waits for a backend is no sign of death, and a poller that stands still is one, since everybody would.
+/// Gives signs of life if systemd waits for them (`WatchdogSec=`), for as long as the poller goes round and a worker leads. One
+/// that waits for a backend is no sign of death, and where nobody leads everybody stands still.
 pub fn give_signs_of_life(poller: Arc<Poller>) -> io::Result<()> {
     let Some(patience) = sd_notify::watchdog_enabled() else {
         return Ok(());
