@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 mod support;
 
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use support::api::{answer, api, gate};
 use support::{AUTH, Backend, Client, Gate};
 
@@ -160,4 +165,74 @@ fn bodies_that_stand_still_keep_nobody_waiting() {
         assert_eq!(client.ask("GET /", &[AUTH]).text(), "ok");
     }
     assert_eq!(gate.http().ask("GET /", &[]).status(), 401);
+}
+
+#[test]
+fn strangers_who_pipeline_without_end_keep_nobody_waiting() {
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url(), "--workers", "2"]);
+    let mut known = gate.http();
+    assert_eq!(known.ask("GET /", &[AUTH]).status(), 200);
+    let more_than_processors = 2 + std::thread::available_parallelism().unwrap().get();
+    let asked = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+    let floods: Vec<_> = (0..more_than_processors)
+        .map(|_| Flood::start(&gate, asked.clone()))
+        .collect();
+    for flood in &floods {
+        flood.await_answers();
+    }
+    for _ in 0..20 {
+        assert_eq!(known.ask("GET /", &[AUTH]).status(), 200);
+    }
+    let mut other = gate.https();
+    assert_eq!(other.ask("GET /", &[AUTH]).status(), 200);
+    for flood in floods {
+        flood.end();
+    }
+}
+
+/// Somebody who always has another request on its way, and takes what is answered.
+struct Flood {
+    stream: TcpStream,
+    taken: Arc<AtomicUsize>,
+    threads: [JoinHandle<()>; 2],
+}
+
+impl Flood {
+    fn start(gate: &Gate, asked: String) -> Flood {
+        let stream = TcpStream::connect(gate.authority("http")).unwrap();
+        let taken = Arc::new(AtomicUsize::new(0));
+        let (mut to, mut from) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+        let count = Arc::clone(&taken);
+        let threads = [
+            std::thread::spawn(move || while to.write_all(asked.as_bytes()).is_ok() {}),
+            std::thread::spawn(move || {
+                let mut buffer = vec![0; 1 << 16];
+                while let Ok(read @ 1..) = from.read(&mut buffer) {
+                    count.fetch_add(read, Ordering::Release);
+                }
+            }),
+        ];
+        Flood {
+            stream,
+            taken,
+            threads,
+        }
+    }
+
+    /// Until many were answered.
+    fn await_answers(&self) {
+        let begun = Instant::now();
+        while self.taken.load(Ordering::Acquire) < 1 << 18 {
+            assert!(begun.elapsed() < support::PATIENCE, "no answers");
+            std::thread::yield_now();
+        }
+    }
+
+    fn end(self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+    }
 }

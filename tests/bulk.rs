@@ -355,6 +355,28 @@ fn whoever_falls_silent_within_a_big_body_is_named() {
 }
 
 #[test]
+fn an_urgent_byte_neither_stops_a_big_upload_nor_keeps_a_processor_busy() {
+    use rustix::net::{SendFlags, send};
+    let backend = Backend::script(|mut peer| {
+        while let Some(request) = peer.try_request()? {
+            peer.say(ok(request.body.len()))?;
+            peer.say(&request.body)?;
+        }
+        Ok(())
+    });
+    let gate = before(&backend);
+    let mut client = gate.http();
+    let body = content(SIZE);
+    let (first, rest) = body.split_at(100_000);
+    client.request("PUT /", &[AUTH, &length(SIZE)]);
+    client.send(first);
+    // It is not part of what a server reads.
+    send(client.writer(), b"!", SendFlags::OOB).unwrap();
+    client.send(rest);
+    assert!(client.answer().body == body);
+}
+
+#[test]
 fn a_big_body_passes_without_a_pipe_when_no_descriptor_is_left() {
     let backend = Backend::script(|mut peer| {
         while let Some(request) = peer.try_request()? {

@@ -167,6 +167,11 @@ impl Connection {
         self.pause
     }
 
+    /// Whether its next step may take as long as a dozen requests: the cryptography of a handshake.
+    pub fn shakes_hands(&self) -> bool {
+        self.by_tls && self.phase == Phase::Handshake
+    }
+
     /// Whether it is between two requests.
     pub fn is_idle(&self) -> bool {
         self.phase == Phase::Idle
@@ -271,6 +276,14 @@ impl Connection {
         match self.serving.take() {
             Some(serving) => self.forward(serving.admitted, Some(serving.awaited), service),
             None => Step::Again,
+        }
+    }
+
+    /// Answers a request whose backend cannot be watched.
+    pub fn give_up(&mut self, service: &Service) -> Step {
+        match self.serving.take() {
+            Some(serving) => self.turn_away(*serving.admitted, service),
+            None => Step::Close,
         }
     }
 

@@ -86,7 +86,9 @@ fn go_on(
         false => until.saturating_duration_since(Instant::now()),
     };
     match hearing.wait(&mut link, client.stream_mut(), limit, silence) {
-        Err(Unanswered::Silent) if limit.is_zero() && Instant::now() < until => {
+        Err(Unanswered::Silent)
+            if limit.is_zero() && link.input.buffered().is_empty() && Instant::now() < until =>
+        {
             Asked::Silent(Box::new(Silent {
                 link,
                 hearing,
@@ -158,7 +160,11 @@ fn run(
         }
     };
 
-    if uploaded == Uploaded::Whole && !hearing.has_begun() && link.input.buffered().is_empty() {
+    // What TLS has decrypted already the kernel would not tell of.
+    let is_silent = !hearing.has_begun()
+        && link.input.buffered().is_empty()
+        && !link.input.stream_mut().holds_bytes();
+    if uploaded == Uploaded::Whole && is_silent {
         return Asked::Silent(Box::new(Silent {
             link,
             hearing,

@@ -3,7 +3,7 @@
 //! Owns the buffers and the budget that all of them share. It knows nothing of what the bytes are:
 //! framing is the reader's and the writer's work. No byte waits here while the other side could
 //! take it: each read is written on at once, by plain `std::io::copy` from a `BufReader`. All goes this way but for what
-//! `bulk` can pass through a pipe.
+//! `bulk` can pass through a pipe, which has a share of the same budget.
 
 use std::io::{self, BufReader, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,10 +39,19 @@ pub struct Budget {
 impl Budget {
     /// A part of the budget for a buffer of `size` bytes, while there is one.
     pub fn share(&self, size: usize) -> Option<Share<'_>> {
+        self.share_within(size, BUDGET)
+    }
+
+    /// The same, as long as no more than half of the budget is taken.
+    pub fn share_of_half(&self, size: usize) -> Option<Share<'_>> {
+        self.share_within(size, BUDGET / 2)
+    }
+
+    fn share_within(&self, size: usize, most: usize) -> Option<Share<'_>> {
         let wanted = if size > FREE { size } else { 0 };
         self.used
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-                Some(used + wanted).filter(|&sum| sum <= BUDGET)
+                Some(used + wanted).filter(|&sum| sum <= most)
             })
             .ok()
             .map(|_| Share {

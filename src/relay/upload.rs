@@ -89,6 +89,10 @@ fn pump(
                     None => Ok(()),
                 };
                 let length = body.remaining_length();
+                if carried.is_ok() {
+                    // All is done, or the rest cannot go this way.
+                    bulk = None;
+                }
                 carried.and_then(|()| transfer::copy(body, &mut backend, length, &relay.budget, up))
             }
         };

@@ -44,9 +44,9 @@ use workers::Workers;
 
 /// Wrong configuration, as sysexits.h has it.
 pub const WRONG_CONFIGURATION: u8 = 78;
-/// Descriptors that are not for clients: standard streams, files, listeners, the log, and 64 for both ends of
-/// the pipes of big transfers.
-const OTHER_DESCRIPTORS: usize = 128;
+/// Descriptors that are not for clients: standard streams, files, listeners, the log, and 32 for both ends of the pipes of big
+/// transfers.
+const OTHER_DESCRIPTORS: usize = 96;
 /// How long new clients may come after the signal to end, and how long those that are idle have to come with another
 /// request: as long as whoever spreads clients over several gates may need to see that this one ends.
 const LAG: Duration = Duration::from_secs(5);

@@ -28,7 +28,7 @@ use crate::stream::{Interest, Socket};
 const ACCEPTS: usize = 64;
 /// Turns of accepting from one listener at the end: all that its queue can hold.
 const LAST_TURNS: usize = 64;
-/// How long accepting pauses when descriptors or memory have run out.
+/// How long accepting pauses when descriptors or memory have run out, and whatever needs a thread when there is none.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Deadlines are looked at no more often than this.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
@@ -105,14 +105,18 @@ impl Poller {
 
     /// Keeps a connection until its socket can do `interest`, or until its deadline.
     pub fn park(&self, connection: Box<Connection>, interest: Interest) {
-        self.keep(connection, interest_flags(interest), None);
+        if let Some(unwatched) = self.keep(connection, interest_flags(interest), None) {
+            unwatched.close();
+        }
     }
 
-    /// Keeps a connection until the backend that has its request speaks, the client is gone, or the deadline.
-    pub fn park_served(&self, mut connection: Box<Connection>) {
+    /// Keeps a connection until the backend that has its request speaks, the client is gone, or the deadline. Gives it back
+    /// where the kernel cannot tell of that.
+    #[must_use]
+    pub fn park_served(&self, mut connection: Box<Connection>) -> Option<Box<Connection>> {
         let backend = connection.awaited();
         // The kernel tells of a socket that is torn down whatever it is asked for.
-        self.keep(connection, EventFlags::empty(), backend);
+        self.keep(connection, EventFlags::empty(), backend)
     }
 
     fn keep(
@@ -120,7 +124,7 @@ impl Poller {
         mut connection: Box<Connection>,
         flags: EventFlags,
         backend: Option<(Socket, bool)>,
-    ) {
+    ) -> Option<Box<Connection>> {
         let id = connection.id;
         let was_registered = std::mem::replace(&mut connection.is_registered, true);
         let socket = connection.stream().socket().clone();
@@ -128,7 +132,7 @@ impl Poller {
         let mut parked = self.lock();
         if self.draining.load(Ordering::Acquire) && connection.awaits_request() {
             drop(parked);
-            return connection.close();
+            return Some(connection);
         }
         if !self.accepting.load(Ordering::Acquire) {
             connection.hurry();
@@ -149,15 +153,16 @@ impl Poller {
             }
             None => Ok(()),
         });
-        if let Err(error) = armed {
-            parked.remove(id);
+        let unwatched = armed.err().and_then(|error| {
             ::log::warn!("a connection cannot be watched: {error}");
-        }
+            parked.remove(id)
+        });
         drop(parked);
         drop(leavers);
         if due < self.next_sweep.fetch_min(due, Ordering::AcqRel) {
             self.wake();
         }
+        unwatched
     }
 
     /// Connections for which nobody does anything.
@@ -227,13 +232,14 @@ impl Poller {
             }
         }
         let mut paused_until: Option<Instant> = None;
+        let mut has_leader = true;
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             events.clear();
             match epoll::wait(
                 &self.doors,
                 spare_capacity(&mut events),
-                self.patience(paused_until).as_ref(),
+                self.patience(paused_until, has_leader).as_ref(),
             ) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => ::log::error!("epoll: {error}"),
@@ -268,8 +274,13 @@ impl Poller {
             if self.next_sweep.load(Ordering::Acquire) <= self.millis(Instant::now()) {
                 self.sweep(workers);
             }
+            has_leader = workers.have_a_leader();
             if self.is_nudged.swap(false, Ordering::AcqRel) {
-                ring(&self.nudge);
+                match has_leader {
+                    true => self.call(),
+                    // All threads that could be made are at work, which is no sign of death.
+                    false => drop(self.turns.fetch_add(1, Ordering::Relaxed)),
+                }
             }
         }
     }
@@ -385,7 +396,10 @@ impl Poller {
     }
 
     /// How long the kernel may wait for events; `None` is for ever.
-    fn patience(&self, paused_until: Option<Instant>) -> Option<Timespec> {
+    fn patience(&self, paused_until: Option<Instant>, has_leader: bool) -> Option<Timespec> {
+        if !has_leader {
+            return Timespec::try_from(PAUSE).ok();
+        }
         let now = self.millis(Instant::now());
         let sweep = self.next_sweep.load(Ordering::Acquire);
         let until = paused_until.map_or(sweep, |until| sweep.min(self.millis(until)));
@@ -403,6 +417,11 @@ impl Poller {
     /// Makes it go round once more.
     pub fn wake(&self) {
         ring(&self.wake);
+    }
+
+    /// Has a leader that waits in [`harvest`](Self::harvest) return.
+    pub fn call(&self) {
+        ring(&self.nudge);
     }
 
     /// Has its thread and a leader show, by another of its [`turns`](Self::turns), that they go round.

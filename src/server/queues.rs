@@ -62,7 +62,7 @@ impl Queues {
 
     /// Has a connection go on.
     pub(super) fn add_step(&mut self, connection: Box<Connection>) {
-        match connection.is_known() {
+        match connection.is_known() || connection.is_served() {
             true => self.steps.push_back(connection),
             false => self.first_steps.push_back(connection),
         }

@@ -8,7 +8,7 @@
 //!
 //! One thread leads: it watches the connections that wait in the poller and does itself what they need, so that a small request
 //! costs nobody a wake-up. Before it waits for one of them it hands the lead over. Others lead beside it only while there is
-//! more to do than it gets done, up to one for each processor.
+//! more to do than it gets done, for half of the processors at most: the kernel and the backend need some too.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,11 +19,15 @@ use std::time::Duration;
 use super::poller::Poller;
 use super::queues::{Job, Queues};
 use crate::connection::{Admitted, Connection, Service, Step};
-use crate::leader::{lead, leads, stand_back};
+use crate::leader::{lead, leads, stand_back, step_down};
 use crate::stream::Interest;
 
 /// Threads beyond the bound on requests, which serve steps while all others carry requests: so many at least.
 const SPARE: usize = 2;
+/// Requests of one connection, one behind the other, before others have their turn.
+const MOST_ROUNDS: usize = 16;
+/// What a leader does before it looks who else is ready.
+const MOST_UNSEEN: usize = 32;
 /// A thread without work ends after this, so that a quiet gate is a small one.
 const IDLE_THREAD: Duration = Duration::from_secs(20);
 /// Enough for a handshake, bcrypt and a relay in a debug build; untouched pages cost nothing.
@@ -37,6 +41,8 @@ pub struct Workers {
     poller: Arc<Poller>,
     most_threads: usize,
     most_leaders: usize,
+    /// Handshakes that go on beside a leader; what is more it does itself, between what is known.
+    most_shaking: usize,
 }
 
 struct State {
@@ -48,6 +54,10 @@ struct State {
     leaders: usize,
     /// Another one is to lead beside them.
     needs_help: bool,
+    /// Nobody leads, because there was no thread to be had.
+    lacks_leader: bool,
+    /// Threads that shake hands while another one leads.
+    shaking: usize,
 }
 
 impl Workers {
@@ -57,7 +67,8 @@ impl Workers {
         poller: Arc<Poller>,
         most_requests: usize,
     ) -> io::Result<Arc<Workers>> {
-        let most_leaders = thread::available_parallelism().map_or(1, |all| all.get().div_ceil(2));
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let most_leaders = processors.div_ceil(2);
         let workers = Arc::new(Workers {
             state: Mutex::new(State {
                 queues: Queues::new(most_requests),
@@ -65,6 +76,8 @@ impl Workers {
                 idle: 0,
                 leaders: 0,
                 needs_help: false,
+                lacks_leader: false,
+                shaking: 0,
             }),
             ready: Condvar::new(),
             poller,
@@ -73,6 +86,7 @@ impl Workers {
                 + SPARE.max(most_leaders)
                 + service.gatekeeper.most_waiting(),
             most_leaders,
+            most_shaking: processors,
             service,
         });
         workers.spawn()?;
@@ -89,19 +103,17 @@ impl Workers {
     pub fn submit(self: &Arc<Workers>, connection: Box<Connection>) {
         let mut state = self.lock();
         state.queues.add_step(connection);
-        self.call_one(state);
+        self.call_a_leader(state);
     }
 
-    /// Sees that a thread comes for the work that was just queued.
-    fn call_one(self: &Arc<Workers>, state: MutexGuard<'_, State>) {
-        // One wake-up too many does no harm, one too few lets work lie. Requests that wait for their
-        // turn are no work yet.
-        if state.idle > 0 {
-            self.ready.notify_one();
+    /// Tries again to have somebody lead where no thread could be made for that. `false` if there is still none.
+    pub fn have_a_leader(self: &Arc<Workers>) -> bool {
+        let state = self.lock();
+        if !state.lacks_leader {
+            return true;
         }
-        if state.idle < state.queues.steps_waiting().max(1) {
-            self.add_one(state);
-        }
+        self.call_a_leader(state);
+        !self.lock().lacks_leader
     }
 
     fn add_one(self: &Arc<Workers>, mut state: MutexGuard<'_, State>) {
@@ -111,12 +123,15 @@ impl Workers {
         state.threads += 1;
         drop(state);
         if let Err(error) = self.spawn() {
-            let threads = {
-                let mut state = self.lock();
-                state.threads -= 1;
-                state.threads
-            };
-            ::log::warn!("no thread for another worker: {error}; going on with {threads}");
+            let mut state = self.lock();
+            state.threads -= 1;
+            let threads = state.threads;
+            let is_news = !state.lacks_leader;
+            state.lacks_leader = state.leaders == 0;
+            drop(state);
+            if is_news {
+                ::log::warn!("no thread for another worker: {error}; going on with {threads}");
+            }
         }
     }
 
@@ -130,27 +145,36 @@ impl Workers {
     }
 
     fn run(self: &Arc<Workers>) {
-        while let Some(job) = self.next() {
+        let mut unseen = 0;
+        loop {
             // A bug costs one connection: unwinding drops it, and this thread goes on.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.work(job)));
+            match catch_unwind(AssertUnwindSafe(|| self.next(&mut unseen))) {
+                Ok(Some(job)) => drop(catch_unwind(AssertUnwindSafe(|| self.work(job)))),
+                Ok(None) => return,
+                Err(_) => {}
+            }
         }
     }
 
-    fn next(self: &Arc<Workers>) -> Option<Job> {
+    /// What this thread does next; `None` if it has been without work for long. `unseen` counts what it did since it looked at
+    /// the poller.
+    fn next(self: &Arc<Workers>, unseen: &mut usize) -> Option<Job> {
         let mut state = self.lock();
         let mut has_looked = false;
         loop {
             // Also before it does something else: whoever called it may have counted on that.
             if !leads() && (state.leaders == 0 || state.needs_help) {
                 state.leaders += 1;
-                state.needs_help = false;
+                (state.needs_help, state.lacks_leader) = (false, false);
                 let workers = Arc::clone(self);
                 lead(move || workers.hand_over_the_lead());
             }
-            // Whoever was let in goes before strangers, also who has just come.
-            if (has_looked || !leads() || !state.queues.is_for_strangers())
-                && let Some(job) = state.queues.next()
-            {
+            // Whoever was let in goes before strangers, also who has just come; and whoever always has more goes behind those.
+            let looks_first = leads()
+                && !has_looked
+                && (state.queues.is_for_strangers() || *unseen >= MOST_UNSEEN);
+            if !looks_first && let Some(job) = state.queues.next() {
+                *unseen += 1;
                 return Some(job);
             }
             if leads() {
@@ -162,7 +186,7 @@ impl Workers {
                 };
                 drop(state);
                 let (ready, is_all) = self.poller.harvest(patience);
-                has_looked = true;
+                (has_looked, *unseen) = (true, 0);
                 state = self.lock();
                 let is_idle = !waits && ready.is_empty() && state.queues.steps_waiting() == 0;
                 ready.into_iter().for_each(|one| state.queues.add_step(one));
@@ -196,7 +220,7 @@ impl Workers {
     fn hand_over_the_lead(self: &Arc<Workers>) {
         let mut state = self.lock();
         state.leaders -= 1;
-        if state.leaders == 0 {
+        if state.leaders == 0 || state.queues.steps_waiting() > 0 {
             self.call_a_leader(state);
         }
     }
@@ -210,11 +234,21 @@ impl Workers {
             return state;
         }
         state.needs_help = true;
-        self.call_a_leader(state);
+        self.call_one(state);
         self.lock()
     }
 
+    /// Sees that a leader comes for what is queued or ready.
     fn call_a_leader(self: &Arc<Workers>, state: MutexGuard<'_, State>) {
+        match state.leaders {
+            0 => self.call_one(state),
+            // One may be waiting in the poller.
+            _ => self.poller.call(),
+        }
+    }
+
+    /// Sees that a thread comes that does not lead yet. One wake-up too many does no harm.
+    fn call_one(self: &Arc<Workers>, state: MutexGuard<'_, State>) {
         match state.idle {
             0 => self.add_one(state),
             // Whatever it was woken for, it leads first.
@@ -229,7 +263,10 @@ impl Workers {
                     Some(is_anonymous) => {
                         self.with_turn(is_anonymous, || connection.go_on(&self.service))
                     }
-                    None => connection.advance(&self.service),
+                    None => {
+                        let _place = connection.shakes_hands().then(|| self.shake_aside());
+                        connection.advance(&self.service)
+                    }
                 };
                 (connection, step)
             }
@@ -246,11 +283,29 @@ impl Workers {
             .hand_over(self, connection);
     }
 
+    /// Hands over the lead for a handshake, unless enough go on already.
+    fn shake_aside(&self) -> Option<Shaking<'_>> {
+        let mut state = self.lock();
+        if state.shaking >= self.most_shaking {
+            return None;
+        }
+        state.shaking += 1;
+        drop(state);
+        step_down();
+        Some(Shaking(self))
+    }
+
     /// Does what the connection needs until it has to be handed over.
     fn follow(self: &Arc<Workers>, connection: &mut Connection, mut step: Step) -> HandOver {
+        let mut rounds = 0;
         loop {
             step = match step {
-                Step::Again => connection.advance(&self.service),
+                // It is others' turn: a client that pipelines may never have to be waited for.
+                Step::Again if rounds == MOST_ROUNDS => return HandOver::Step,
+                Step::Again => {
+                    rounds += 1;
+                    connection.advance(&self.service)
+                }
                 Step::Decide(head) => connection.decide(*head, &self.service),
                 Step::Serve(admitted) => {
                     // Not in the condition of the `match`, where the lock would be held until its end.
@@ -297,6 +352,7 @@ impl Workers {
 
 /// Where a connection goes when its worker is done with it.
 enum HandOver {
+    Step,
     Park(Interest),
     Await,
     Queue(Box<Admitted>),
@@ -308,12 +364,27 @@ enum HandOver {
 impl HandOver {
     fn hand_over(self, workers: &Arc<Workers>, mut connection: Box<Connection>) {
         match self {
+            // Whoever hands over looks at the queue next.
+            HandOver::Step => workers.lock().queues.add_step(connection),
             HandOver::Park(interest) => workers.poller.park(connection, interest),
-            HandOver::Await => workers.poller.park_served(connection),
+            HandOver::Await => {
+                if let Some(mut unwatched) = workers.poller.park_served(connection)
+                    && let Some(is_anonymous) = unwatched.is_served_anonymously()
+                {
+                    let give_up = || unwatched.give_up(&workers.service);
+                    let step = workers.with_turn(is_anonymous, give_up);
+                    workers
+                        .follow(&mut unwatched, step)
+                        .hand_over(workers, unwatched);
+                }
+            }
             HandOver::Queue(admitted) => {
                 let mut state = workers.lock();
                 state.queues.add_request(connection, admitted);
-                workers.call_one(state);
+                if state.idle > 0 {
+                    drop(state);
+                    workers.ready.notify_one();
+                }
             }
             HandOver::Discard => {
                 connection.part();
@@ -322,6 +393,15 @@ impl HandOver {
             HandOver::Close => connection.close(),
             HandOver::Abort => connection.abort(),
         }
+    }
+}
+
+/// One of the handshakes that go on beside a leader.
+struct Shaking<'a>(&'a Workers);
+
+impl Drop for Shaking<'_> {
+    fn drop(&mut self) {
+        self.0.lock().shaking -= 1;
     }
 }
 
@@ -335,9 +415,12 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.workers.lock();
         state.queues.end(self.is_anonymous);
-        if state.queues.requests_waiting() > 0 && state.idle > 0 {
-            drop(state);
-            self.workers.ready.notify_one();
+        if state.queues.requests_waiting() > 0 {
+            // This thread may have something else to do first.
+            match state.idle {
+                0 => self.workers.poller.call(),
+                _ => self.workers.ready.notify_one(),
+            }
         }
     }
 }

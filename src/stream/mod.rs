@@ -10,8 +10,6 @@ mod tls;
 use std::io::{self, IoSlice, Read, Write};
 use std::time::Duration;
 
-use crate::leader::step_down;
-
 pub use pipe::{PIPE_SIZE, Pipe, Unblocked, refuses_pipes};
 pub use socket::{Interest, Patience, Socket, bind_unix, timed_out, turned_elsewhere};
 use tls::{Ahead, Tls};
@@ -84,10 +82,6 @@ impl Stream {
         let Session::Tls(tls) = &mut self.session else {
             return Ok(Progress::Done);
         };
-        if tls.connection.is_handshaking() {
-            // It is done without waiting or not, but its cryptography takes as long as a dozen requests.
-            step_down();
-        }
         let impatient = matches!(self.patience, Patience::None);
         loop {
             if tls.flush(&self.socket, &self.patience)? == Progress::Waits(Interest::Write) {

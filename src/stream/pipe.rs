@@ -52,6 +52,7 @@ impl Pipe {
     /// Takes what is there, up to `most` bytes; `0` at the end.
     fn take_in(&mut self, from: &Socket, most: usize, patience: &Patience) -> io::Result<usize> {
         let most = most.min(PIPE_SIZE.saturating_sub(self.held));
+        let mut was_ready = false;
         loop {
             // More comes at once then: measured, a fifth more bytes a second, and a sixth less of a processor's time for each.
             std::thread::yield_now();
@@ -64,7 +65,14 @@ impl Pipe {
                     self.held += taken;
                     return Ok(taken);
                 }
-                (Err(Errno::AGAIN), Patience::Watching(other)) => from.wait_beside(other)?,
+                // Something is there, and nothing of it for a pipe: an urgent byte (MSG_OOB) stands before the rest.
+                (Err(Errno::AGAIN), _) if was_ready => {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                }
+                (Err(Errno::AGAIN), Patience::Watching(other)) => {
+                    from.wait_beside(other)?;
+                    was_ready = true;
+                }
                 (Err(error), Patience::Full) => return Err(patient(error)),
                 (Err(error), _) => return Err(error.into()),
             }
