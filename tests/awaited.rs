@@ -3,14 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 mod support;
 
+use rustls::ServerConnection;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use support::api::{answer, api, gate};
-use support::{AUTH, Backend, Client, Gate};
+use support::certificates::{Ca, server};
+use support::{AUTH, Backend, Client, Dir, Gate};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -165,6 +167,38 @@ fn bodies_that_stand_still_keep_nobody_waiting() {
         assert_eq!(client.ask("GET /", &[AUTH]).text(), "ok");
     }
     assert_eq!(gate.http().ask("GET /", &[]).status(), 401);
+}
+
+#[test]
+fn an_answer_that_came_with_the_handshake_of_the_backend_is_not_waited_for() {
+    let ca = Ca::new();
+    let mut config = (*server(&ca.sign(&["127.0.0.1"]))).clone();
+    config.send_half_rtt_data = true;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let backend = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut session = ServerConnection::new(Arc::new(config)).unwrap();
+        while !session.wants_write() {
+            session.read_tls(&mut stream).unwrap();
+            session.process_new_packets().unwrap();
+        }
+        let busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+        session.writer().write_all(busy).unwrap();
+        let mut flight = Vec::new();
+        while session.wants_write() {
+            session.write_tls(&mut flight).unwrap();
+        }
+        stream.write_all(&flight).unwrap();
+        // It goes on listening, and says nothing more.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let dir = Dir::new();
+    let ca = dir.file("ca.pem", ca.pem());
+    let gate = Gate::start(&["--backend", &url, "--backend-ca", &ca]);
+    assert_eq!(gate.http().ask("GET /", &[AUTH]).status(), 503);
+    gate.terminate();
+    backend.join().unwrap();
 }
 
 #[test]
