@@ -22,7 +22,8 @@ use crate::connection::{Admitted, Connection, Service, Step};
 use crate::leader::{lead, leads, stand_back, step_down};
 use crate::stream::Interest;
 
-/// Threads beyond the bound on requests, which serve steps while all others carry requests: so many at least.
+/// Threads beyond the bound on requests, which lead, serve steps and shake hands while all others carry requests: so many at
+/// least.
 const SPARE: usize = 2;
 /// Requests of one connection, one behind the other, before others have their turn.
 const MOST_ROUNDS: usize = 16;
@@ -83,7 +84,7 @@ impl Workers {
             poller,
             // Whoever waits for a decision holds a thread, and none that a request could have had.
             most_threads: most_requests
-                + SPARE.max(most_leaders)
+                + SPARE.max(most_leaders + processors)
                 + service.gatekeeper.most_waiting(),
             most_leaders,
             most_shaking: processors,
