@@ -16,22 +16,9 @@ use support::{AUTH, Backend, Client, Dir, Gate};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Answers at once, but for `/slow` only when the test says so.
-fn slow_where_asked() -> Backend {
-    Backend::script(|mut peer| {
-        while let Some(request) = peer.try_request()? {
-            if request.start.contains(" /slow") {
-                peer.pause()?;
-            }
-            peer.say(OK)?;
-        }
-        Ok(())
-    })
-}
-
 #[test]
 fn a_hundred_that_await_their_backend_hold_no_thread_and_are_all_answered() {
-    let backend = slow_where_asked();
+    let backend = Backend::slow_where_asked();
     let gate = Gate::start(&["--backend", backend.url()]);
     let mut clients: Vec<Client> = (0..100)
         .map(|number| match number % 2 {
@@ -43,8 +30,9 @@ fn a_hundred_that_await_their_backend_hold_no_thread_and_are_all_answered() {
     assert_eq!(gate.http().ask("GET /", &[AUTH]).status(), 200);
     for (number, client) in clients.iter_mut().enumerate() {
         client.request(&format!("GET /slow/{number}"), &[AUTH]);
+        // One after the other: whoever connects to the backend does hold a thread.
+        backend.wait_for_request(number + 1);
     }
-    backend.wait_for_request(100);
     let threads = gate.threads();
     assert!(threads < 50, "{threads} threads");
     assert_eq!(gate.http().ask("GET /", &[AUTH]).status(), 200);
@@ -99,7 +87,7 @@ fn the_only_turn_comes_back_however_an_awaited_request_ends() {
 
 #[test]
 fn a_client_that_has_said_all_and_one_that_says_more_get_their_answers() {
-    let backend = slow_where_asked();
+    let backend = Backend::slow_where_asked();
     let gate = Gate::start(&["--backend", backend.url()]);
     for mut client in [gate.http(), gate.https()] {
         client.request("GET /slow", &[AUTH]);
@@ -117,7 +105,7 @@ fn a_client_that_has_said_all_and_one_that_says_more_get_their_answers() {
 
 #[test]
 fn who_is_being_served_does_not_leave_for_newcomers() {
-    let backend = slow_where_asked();
+    let backend = Backend::slow_where_asked();
     let api = api(|_| answer("200 OK", &[]));
     let gate = gate(&api, &backend, &["--max-connections", "2"]);
     let mut served: Vec<Client> = (0..2).map(|_| gate.http()).collect();

@@ -20,6 +20,17 @@ fn before(backend: &Backend) -> Gate {
     Gate::start(&["--backend", backend.url()])
 }
 
+/// A backend, and the ends of pipes that a body to or from it takes: it pays between TCP sockets alone.
+fn listening(
+    unix: bool,
+    script: impl Fn(support::Peer) -> std::io::Result<()> + Send + Sync + 'static,
+) -> (Backend, usize) {
+    match unix {
+        true => (Backend::script_unix(script), 0),
+        false => (Backend::script(script), 2),
+    }
+}
+
 /// No two stretches of it are alike.
 fn content(size: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(size + 8);
@@ -54,14 +65,9 @@ fn no_byte_of_a_big_answer_waits_for_the_next() {
             }
             Ok(())
         };
-        let backend = match unix {
-            true => Backend::script_unix(script),
-            false => Backend::script(script),
-        };
+        let (backend, ends) = listening(unix, script);
         let gate = before(&backend);
         let idle = gate.pipes();
-        // It pays between TCP sockets alone.
-        let ends = if unix { 0 } else { 2 };
         let mut client = gate.http();
         for _ in 0..2 {
             client.request("GET /", &[AUTH]);
@@ -98,14 +104,9 @@ fn no_byte_of_a_big_upload_waits_for_the_next() {
             }
             peer.until_closed().map(drop)
         };
-        let backend = match unix {
-            true => Backend::script_unix(script),
-            false => Backend::script(script),
-        };
+        let (backend, ends) = listening(unix, script);
         let gate = before(&backend);
         let idle = gate.pipes();
-        // It pays between TCP sockets alone.
-        let ends = if unix { 0 } else { 2 };
         let body = content(SIZE);
         let (most, last) = body.split_at(SIZE - DRIP);
         let mut client = gate.http();

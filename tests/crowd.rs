@@ -9,24 +9,9 @@ use std::time::Duration;
 use support::api::{answer, api, gate};
 use support::{AUTH, Backend, Client, Dir, Gate};
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-/// Answers at once, but for `/slow` only when the test says so.
-fn slow_where_asked() -> Backend {
-    Backend::script(|mut peer| {
-        while let Some(request) = peer.try_request()? {
-            if request.start.starts_with("GET /slow ") {
-                peer.pause()?;
-            }
-            peer.say(OK)?;
-        }
-        Ok(())
-    })
-}
-
 #[test]
 fn who_needs_no_turn_does_not_wait_behind_those_who_do() {
-    let backend = slow_where_asked();
+    let backend = Backend::slow_where_asked();
     let gate = Gate::start(&["--backend", backend.url(), "--workers", "1"]);
     let mut slow = gate.http();
     slow.request("GET /slow", &[AUTH]);
@@ -55,7 +40,7 @@ fn who_needs_no_turn_does_not_wait_behind_those_who_do() {
 
 #[test]
 fn strangers_whom_an_api_lets_in_leave_turns_for_those_with_credentials() {
-    let backend = slow_where_asked();
+    let backend = Backend::slow_where_asked();
     let api = api(|_| answer("200 OK", &[]));
     let gate = gate(&api, &backend, &["--workers", "4"]);
     let mut strangers: Vec<Client> = (0..4).map(|_| gate.http()).collect();

@@ -49,17 +49,15 @@ pub(super) fn over_a_connection(
 ) -> Asked {
     let asked = match silent {
         Some(silent) => go_on(errand, client, silent, outcome),
-        None => match errand.backend.connect(repeat) {
-            Ok(link) => run(errand, client, link, silence, outcome),
-            Err(error) => return Asked::Unreachable(error),
-        },
+        None => {
+            let connected = errand.backend.connect(repeat);
+            run(errand, client, connected, silence, outcome)
+        }
     };
     match asked {
         Asked::Unanswered(Unanswered::ClosedMeanwhile, _) if repeat == Repeat::Safe => {
-            match errand.backend.dial() {
-                Ok(link) => run(errand, client, link, silence, outcome),
-                Err(error) => Asked::Unreachable(error),
-            }
+            let connected = errand.backend.dial();
+            run(errand, client, connected, silence, outcome)
         }
         asked => asked,
     }
@@ -106,14 +104,18 @@ fn go_on(
     }
 }
 
-/// Carries a request over `link`, up to the head of its answer. `silence` is how long the backend may be silent before it.
+/// Carries a request over what was `connected`, up to the head of its answer. `silence` is how long the backend may be silent before it.
 fn run(
     errand: Errand<'_>,
     client: &mut Input<Stream>,
-    mut link: Link,
+    connected: io::Result<Link>,
     silence: Duration,
     outcome: &mut Outcome,
 ) -> Asked {
+    let mut link = match connected {
+        Ok(link) => link,
+        Err(error) => return Asked::Unreachable(error),
+    };
     let Errand { relay, request, .. } = errand;
     let untouched = Unread::whole(request.head);
     let mut hearing = Hearing::new(request.head.method(), request.head.version());

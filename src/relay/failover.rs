@@ -93,16 +93,11 @@ pub(super) fn carry(
     match ask(relay, request, client, &mut journey, &mut round, asked) {
         Found::Over => {}
         Found::Answer(place, mut answer) => {
-            if let Some(backend) = relay.backends.get(place) {
-                let errand = Errand {
-                    relay,
-                    backend,
-                    request,
-                };
+            if let Some(errand) = relay.errand(request, place) {
                 let outcome = &mut journey.outcome;
                 let reuse = deliver(errand, client.stream_mut(), &mut answer, outcome);
                 if reuse == Reuse::Yes {
-                    backend.keep(answer.link);
+                    errand.backend.keep(answer.link);
                 }
             }
         }
@@ -144,14 +139,10 @@ fn ask(
                 None => break,
             },
         };
-        let Some(backend) = relay.backends.get(attempt.place) else {
+        let Some(errand) = relay.errand(request, attempt.place) else {
             break;
         };
-        let errand = Errand {
-            relay,
-            backend,
-            request,
-        };
+        let backend = errand.backend;
         let outcome = &mut journey.outcome;
         match exchange::over_a_connection(errand, repeat, attempt.silence, client, silent, outcome)
         {
@@ -238,6 +229,15 @@ fn may_do_better(status: u16) -> bool {
 }
 
 impl Relay {
+    fn errand<'a>(&'a self, request: &'a Request<'a>, place: usize) -> Option<Errand<'a>> {
+        let backend = self.backends.get(place)?;
+        Some(Errand {
+            relay: self,
+            backend,
+            request,
+        })
+    }
+
     /// The backend that opened the upload session that a request belongs to.
     fn bound(&self, head: &RequestHead) -> Option<usize> {
         match self.backends.len() {

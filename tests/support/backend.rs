@@ -54,6 +54,19 @@ impl Backend {
         Self::script(echo)
     }
 
+    /// Answers `ok` at once, but for `/slow` and what is below it only when the test says so.
+    pub fn slow_where_asked() -> Self {
+        Self::script(|mut peer| {
+            while let Some(request) = peer.try_request()? {
+                if request.start.contains(" /slow") {
+                    peer.pause()?;
+                }
+                peer.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+            }
+            Ok(())
+        })
+    }
+
     fn run(
         (acceptor, streams): (Acceptor, Receiver<Stream>),
         ca: Option<String>,
