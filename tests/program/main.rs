@@ -1,0 +1,39 @@
+//! Tests of the built program: each module is a part of the contract, seen from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+mod admin;
+mod api;
+mod api_failures;
+mod api_reuse;
+mod auth;
+mod auth_service;
+mod awaited;
+mod backends;
+mod bulk;
+mod cert;
+mod cli;
+mod crowd;
+mod cut;
+mod docs;
+mod doctor;
+mod early;
+mod failover;
+mod faults;
+mod guessing;
+mod harness;
+mod health;
+mod limits;
+mod log;
+mod logs;
+mod refused;
+mod relay;
+mod reload;
+mod serve;
+mod stop;
+mod systemd;
+mod timeouts;
+mod tls;
+mod wire;
+mod words;
