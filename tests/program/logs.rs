@@ -54,7 +54,7 @@ fn start(form: &str, count: usize) -> Child {
             "--exact",
             "--nocapture",
             "--quiet",
-            "a_process_that_logs",
+            "logs::a_process_that_logs",
         ])
         .env(FORM, form)
         .env(COUNT, count.to_string())
