@@ -19,7 +19,7 @@ use tiny_http::{Header, Method, Request, Response, Server};
 
 use crate::config::{self, HostPort};
 use crate::connection::Service;
-use crate::metrics::{self, Standing};
+use crate::metrics::{self, BackendStanding, BackendState, Standing};
 use crate::stream::bind_unix;
 
 /// Questions for readiness that wait while one is answered: probes ask every few seconds.
@@ -199,9 +199,24 @@ fn readiness(service: &Service) -> Answer {
         .ready()
         .and_then(|()| service.duty.ready());
     match ready {
-        Ok(()) => Answer::plain(200, "ready"),
+        Ok(()) => Answer::plain(200, with_others(&service.duty.backends())),
         Err(reason) => Answer::plain(503, reason),
     }
+}
+
+/// One backend is enough to be ready; what is not up is named all the same.
+fn with_others(backends: &[BackendStanding]) -> String {
+    let mut text = "ready".to_owned();
+    for backend in backends {
+        if backend.state != BackendState::Up {
+            text.push_str(&format!(
+                "\nbackend {}: {}",
+                backend.url,
+                backend.state.text()
+            ));
+        }
+    }
+    text
 }
 
 fn host(request: &Request) -> &str {

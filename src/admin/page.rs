@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Watched;
 use crate::log;
-use crate::metrics::{self, Login, Process, Status};
+use crate::metrics::{self, BackendStanding, BackendState, Login, Process, Status};
 use crate::tls;
 
 /// Users that are shown.
@@ -62,7 +62,8 @@ pub(super) fn render(watched: &Watched) -> String {
 }
 
 fn header(html: &mut Html, watched: &Watched, standing: &metrics::Standing) {
-    let down = standing.backends.iter().filter(|one| !one.is_up).count();
+    let is_down = |one: &&BackendStanding| one.state == BackendState::Down;
+    let down = standing.backends.iter().filter(is_down).count();
     let (class, state) = match down {
         _ if watched.service.draining.load(Ordering::Acquire) => ("bad", "stopping"),
         0 => ("good", "serving"),
@@ -128,11 +129,15 @@ fn guarded(html: &mut Html, watched: &Watched, standing: &metrics::Standing) {
     html.raw("<section><h2>What it guards</h2><ul class=list>");
     for backend in &standing.backends {
         html.raw("<li>");
-        html.dot(if backend.is_up { "good" } else { "bad" });
+        html.dot(match backend.state {
+            BackendState::Up => "good",
+            BackendState::Unknown => "none",
+            BackendState::Down => "bad",
+        });
         html.raw("<span class=grow><code>");
         html.text(&backend.url);
         html.raw("</code> <small>");
-        html.text(if backend.is_up { "up" } else { "down" });
+        html.text(backend.state.text());
         html.text(&format!(
             "; connections: {}, failures: {}",
             grouped(backend.connections),

@@ -45,6 +45,13 @@ impl Duty {
         }
     }
 
+    /// Looks after the backend at this place for ever; returns at once if there is none.
+    pub fn watch(&self, place: usize) {
+        if let Duty::Forward(forwarding) = self {
+            forwarding.relay.watch(place);
+        }
+    }
+
     /// The form of answers of our own. The path is nothing to an auth service: it is the proxy's, not the registry's.
     pub(super) fn form(&self, is_registry: bool) -> Form {
         match self {

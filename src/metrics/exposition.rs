@@ -13,9 +13,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::{
-    ACCESS_LINES_LOST, API_DURATION, API_FAILURES, CACHE_HITS, CACHE_MISSES, CONNECTIONS, Counter,
-    DOWN, DURATION, HASHES, HASHES_REFUSED, Histogram, LOGINS, Login, MESSAGES_LOST, Method,
-    Process, RELOADS, REQUESTS, Reload, Standing, Status, UP, started,
+    ACCESS_LINES_LOST, API_DURATION, API_FAILURES, BackendState, CACHE_HITS, CACHE_MISSES,
+    CONNECTIONS, Counter, DOWN, DURATION, HASHES, HASHES_REFUSED, Histogram, LOGINS, Login,
+    MESSAGES_LOST, Method, Process, RELOADS, REQUESTS, Reload, Standing, Status, UP, started,
 };
 
 /// What the text is.
@@ -181,17 +181,34 @@ impl Page<'_> {
     fn backends(&mut self, standing: &Standing) -> fmt::Result {
         let mut up = self.0.encode_descriptor(
             "portreeve_backend_up",
-            "Whether the last connection to it succeeded; 1 before the first",
+            "Whether the last connection to it succeeded; absent before the first",
             None,
             MetricType::Gauge,
         )?;
         for backend in &standing.backends {
-            up.encode_family(&[("backend", backend.url.as_str())])?
-                .encode_gauge(&u32::from(backend.is_up))?;
+            if backend.state != BackendState::Unknown {
+                let is_up = u32::from(backend.state == BackendState::Up);
+                up.encode_family(&[("backend", backend.url.as_str())])?
+                    .encode_gauge(&is_up)?;
+            }
+        }
+        let mut state = self.0.encode_descriptor(
+            "portreeve_backend_state",
+            "1 for what is known of it: up, down, or unknown before the first connection",
+            None,
+            MetricType::Gauge,
+        )?;
+        for backend in &standing.backends {
+            for (place, text) in BackendState::TEXTS.iter().enumerate() {
+                let is_so = u32::from(backend.state as usize == place);
+                state
+                    .encode_family(&[("backend", backend.url.as_str()), ("state", text)])?
+                    .encode_gauge(&is_so)?;
+            }
         }
         let mut connections = self.0.encode_descriptor(
             "portreeve_backend_connections",
-            "Connections that were opened to it",
+            "Connections that were opened to it for requests",
             None,
             MetricType::Counter,
         )?;
@@ -349,16 +366,23 @@ mod tests {
         found.map_or(0.0, |value| value.trim().parse().unwrap_or(f64::NAN))
     }
 
+    fn backend(url: &str, state: BackendState) -> BackendStanding {
+        BackendStanding {
+            url: url.to_owned(),
+            state,
+            connections: 4,
+            failures: 1,
+        }
+    }
+
     fn page() -> String {
         text(Standing {
             workers: 256,
             busy: 3,
-            backends: vec![BackendStanding {
-                url: "http://127.0.0.1:5000".to_owned(),
-                is_up: false,
-                connections: 4,
-                failures: 1,
-            }],
+            backends: vec![
+                backend("http://127.0.0.1:5000", BackendState::Down),
+                backend("http://127.0.0.1:5001", BackendState::Unknown),
+            ],
             certificates: vec![CertificateStanding {
                 names: vec!["a\"b\\c\nd".to_owned()],
                 not_after: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
@@ -407,6 +431,9 @@ mod tests {
             "portreeve_workers 256",
             "portreeve_workers_busy 3",
             "portreeve_backend_up{backend=\"http://127.0.0.1:5000\"} 0",
+            "portreeve_backend_state{backend=\"http://127.0.0.1:5000\",state=\"down\"} 1",
+            "portreeve_backend_state{backend=\"http://127.0.0.1:5000\",state=\"up\"} 0",
+            "portreeve_backend_state{backend=\"http://127.0.0.1:5001\",state=\"unknown\"} 1",
             "portreeve_backend_failures_total{backend=\"http://127.0.0.1:5000\"} 1",
             "portreeve_certificate_not_after_timestamp_seconds{certificate=\"0\",name=\"a\\\"b\\\\c\\nd\"}",
             concat!(
@@ -417,6 +444,7 @@ mod tests {
         ] {
             assert!(page.contains(line), "no {line} in\n{page}");
         }
+        assert!(!page.contains("portreeve_backend_up{backend=\"http://127.0.0.1:5001\"}"));
         assert!(value(&page, "process_start_time_seconds") > 1e9);
     }
 

@@ -56,6 +56,11 @@ macro_rules! label {
         impl $name {
             /// As Prometheus is told, in the order of their discriminants.
             pub const TEXTS: &'static [&'static str] = &[$($text),+];
+
+            /// The same of this one.
+            pub fn text(self) -> &'static str {
+                match self { $($name::$variant => $text,)+ }
+            }
         }
     };
 }
@@ -125,6 +130,19 @@ label! {
         Good = "good",
         /// The last good ones stay.
         Bad = "bad",
+    }
+}
+
+label! {
+    /// What is known of a backend, the best first.
+    #[derive(PartialOrd, Ord)]
+    BackendState {
+        /// It took the last connection.
+        Up = "up",
+        /// Nobody has connected to it yet.
+        Unknown = "unknown",
+        /// It did not take the last connection.
+        Down = "down",
     }
 }
 
@@ -277,9 +295,9 @@ pub struct Standing {
 pub struct BackendStanding {
     /// Its URL, as configured.
     pub url: String,
-    /// Whether the last attempt to connect succeeded, if there was one.
-    pub is_up: bool,
-    /// Connections that were opened to it.
+    /// What came of the last attempt to connect to it.
+    pub state: BackendState,
+    /// Connections that were opened to it for requests.
     pub connections: u64,
     /// Connections that failed, and requests that it did not answer.
     pub failures: u64,

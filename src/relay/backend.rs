@@ -6,7 +6,6 @@
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,10 +13,11 @@ use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustls::pki_types::ServerName;
 
+use super::probe::Health;
 use crate::config::{self, HostPort};
 use crate::http::{Framing, Input, RequestHead};
 use crate::leader::step_down;
-use crate::metrics::{BackendStanding, Counter};
+use crate::metrics::{BackendStanding, BackendState, Counter};
 use crate::stream::{Patience, Socket, Stream};
 
 /// Idle connections kept for one backend: one for each of the requests that are served at once by default. With fewer, a
@@ -72,8 +72,7 @@ pub struct Backend {
     connect_timeout: Duration,
     silence: Duration,
     idle: Mutex<Vec<Idle>>,
-    /// Whether the last connection to it failed.
-    is_down: AtomicBool,
+    health: Health,
     connections: Counter,
     failures: Counter,
 }
@@ -99,7 +98,7 @@ impl Backend {
             connect_timeout,
             silence,
             idle: Mutex::default(),
-            is_down: AtomicBool::new(false),
+            health: Health::unknown(Instant::now()),
             connections: Counter::new(),
             failures: Counter::new(),
         }
@@ -110,9 +109,9 @@ impl Backend {
         &self.address
     }
 
-    /// Whether the last attempt to connect to it failed.
-    pub fn is_down(&self) -> bool {
-        self.is_down.load(Ordering::Relaxed)
+    /// What is known of it.
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Counts a request that it did not answer.
@@ -124,7 +123,7 @@ impl Backend {
     pub fn standing(&self) -> BackendStanding {
         BackendStanding {
             url: self.address.to_string(),
-            is_up: !self.is_down(),
+            state: self.health.state(),
             connections: self.connections.value(),
             failures: self.failures.value(),
         }
@@ -132,6 +131,7 @@ impl Backend {
 
     /// A kept connection that still looks open, or a new one.
     pub fn connect(&self, repeat: Repeat) -> io::Result<Link> {
+        self.health.asked(Instant::now());
         match self.take_idle(repeat) {
             Some(idle) => Ok(Link {
                 input: Input::new(idle.stream),
@@ -142,18 +142,36 @@ impl Backend {
         }
     }
 
-    /// A new connection, with its handshake done. Says once when that begins to fail, and once when
-    /// it works again.
+    /// A new connection, with its handshake done.
     pub fn dial(&self) -> io::Result<Link> {
-        let dialled = self.dial_quietly();
+        let dialled = self.dial_uncounted();
         match &dialled {
             Ok(_) => self.connections.one(),
             Err(_) => self.failures.one(),
         }
-        let was_down = self.is_down.swap(dialled.is_err(), Ordering::Relaxed);
+        dialled
+    }
+
+    /// A new connection that will carry no request, and counts as none.
+    pub(super) fn probe(&self) -> io::Result<Stream> {
+        self.dial_uncounted().map(|link| link.input.into_stream())
+    }
+
+    /// Says once when connecting begins to fail, and once when it works again.
+    fn dial_uncounted(&self) -> io::Result<Link> {
+        let dialled = self.dial_quietly();
+        let state = match &dialled {
+            Ok(_) => BackendState::Up,
+            Err(_) => BackendState::Down,
+        };
+        let before = self.health.found(state, Instant::now());
         match &dialled {
-            Err(error) if !was_down => ::log::error!("backend {} is down: {error}", self.address),
-            Ok(_) if was_down => ::log::info!("backend {} is up again", self.address),
+            Err(error) if before != BackendState::Down => {
+                ::log::error!("backend {} is down: {error}", self.address);
+            }
+            Ok(_) if before == BackendState::Down => {
+                ::log::info!("backend {} is up again", self.address);
+            }
             _ => {}
         }
         dialled

@@ -73,6 +73,21 @@ impl Choice {
         });
     }
 
+    /// Whoever calls tries a backend out whose time aside is over, so that nobody else does meanwhile. Says whether there is
+    /// something to try out.
+    pub(super) fn take_trial(&self, backend: usize, now: Instant) -> bool {
+        self.with(|failures| take_trial(failures, backend, now))
+    }
+
+    /// A backend that was being tried out takes connections. Whether it also answers is for the next request to find out.
+    pub(super) fn end_trial(&self, backend: usize, now: Instant) {
+        self.with(|failures| {
+            if let Some(Some(failure)) = failures.get_mut(backend) {
+                failure.until = now;
+            }
+        });
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Vec<Option<Failure>>) -> T) -> T {
         work(&mut self.failures.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -103,11 +118,7 @@ impl Round<'_> {
             self.tried.all = self.tried.all || all_aside(failures, now);
             // Its time is over: this request is the one that tries it, and if that takes long the
             // others need not find out the same. An answer gives it back to all.
-            if let Some(Some(failure)) = failures.get_mut(chosen)
-                && failure.until <= now
-            {
-                failure.until = now + ASIDE_FOR;
-            }
+            take_trial(failures, chosen, now);
             Some(chosen)
         })?;
         self.tried.places.push(chosen);
@@ -156,6 +167,16 @@ impl Round<'_> {
                 .next()
                 .filter(|_| *all || all_aside(failures, now))
         })
+    }
+}
+
+fn take_trial(failures: &mut [Option<Failure>], backend: usize, now: Instant) -> bool {
+    match failures.get_mut(backend) {
+        Some(Some(failure)) if failure.until <= now => {
+            failure.until = now + ASIDE_FOR;
+            true
+        }
+        _ => false,
     }
 }
 
@@ -279,6 +300,24 @@ mod tests {
         assert_eq!(round.next(now), Some(2));
         assert!(!round.has_next(now) && !round.has_next_if_this_fails(now));
         assert_eq!(round.next(now), None);
+    }
+
+    #[test]
+    fn a_probe_tries_out_in_place_of_a_request_and_leaves_the_answer_to_one() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let choice = Choice::new(2);
+        let first = |second| choice.round(None).next(at(second));
+        assert!(!choice.take_trial(0, at(0)), "nothing is held against it");
+        choice.failed(0, at(0));
+        assert!(!choice.take_trial(0, at(9)), "its time is not over");
+        assert!(choice.take_trial(0, at(10)));
+        assert_eq!(first(11), Some(1));
+        choice.end_trial(0, at(12));
+        assert_eq!(first(12), Some(0));
+        assert_eq!(first(12), Some(1), "one request is enough to find out");
+        choice.answered(0, at(12));
+        assert_eq!(first(12), Some(0));
     }
 
     #[test]

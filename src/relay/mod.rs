@@ -11,6 +11,7 @@ mod bulk;
 mod choice;
 mod exchange;
 mod failover;
+mod probe;
 mod sessions;
 mod transfer;
 mod upload;
@@ -200,7 +201,7 @@ impl Relay {
         let mut reasons = Vec::new();
         // Who asks this seldom has the patience to see one time out that was down before.
         let mut backends: Vec<_> = self.backends.iter().collect();
-        backends.sort_by_key(|backend| backend.is_down());
+        backends.sort_by_key(|backend| backend.health().state());
         for backend in backends {
             // A new connection: kept ones say nothing of a backend that accepts no more, and asking
             // them would make them look young.

@@ -1,4 +1,5 @@
-//! What has to be done now and then: idle backend connections, and the certificate that renews itself.
+//! What has to be done now and then: idle backend connections, backends that nobody asks, and the certificate that renews
+//! itself.
 
 use std::io;
 use std::sync::Arc;
@@ -14,12 +15,18 @@ const ROUNDS_A_LOOK: u32 = 240;
 /// Fine enough for idle connections that are kept a minute.
 const ROUND: Duration = Duration::from_secs(15);
 
-/// Starts the rounds, which end with the process.
+/// Starts the rounds, and a watch for each backend, which end with the process.
 pub fn start(
     service: Arc<Service>,
     mut self_signed: Option<SelfSigned>,
     certificates: Option<Arc<Certificates>>,
 ) -> io::Result<()> {
+    for place in 0..service.duty.backends().len() {
+        let service = Arc::clone(&service);
+        thread::Builder::new()
+            .name("watch".into())
+            .spawn(move || service.duty.watch(place))?;
+    }
     let rounds = move || {
         for round in 1_u32.. {
             thread::sleep(ROUND);

@@ -27,6 +27,7 @@ mod health;
 mod limits;
 mod log;
 mod logs;
+mod probe;
 mod refused;
 mod relay;
 mod reload;
