@@ -1,5 +1,6 @@
 //! Who gets in: nobody without a password, nobody with a made-up one, and the user.
 
+use super::asker::Asker;
 use super::finding::{Found, Unwell};
 use super::line::Answer;
 use super::{Visit, not_tried};
@@ -19,8 +20,9 @@ pub(super) fn challenge(visit: &mut Visit) -> Found {
             );
             return Err(Unwell::wrong("open-to-all", said, OPEN));
         }
-        _ => return Err(trouble(&answer, "GET /v2/ without a password")),
+        _ => return Err(trouble(visit, &answer, "GET /v2/ without a password")),
     }
+    visit.askers.extend(Asker::of(&answer));
     let challenges = answer.values("WWW-Authenticate");
     let wrong = |problem, said: String| {
         Err(Unwell::wrong(
@@ -30,7 +32,7 @@ pub(super) fn challenge(visit: &mut Visit) -> Found {
         ))
     };
     match &*challenges {
-        [one] if one.to_ascii_lowercase().starts_with("basic realm=") => {}
+        [one] if one.to_ascii_lowercase().starts_with("basic ") => {}
         [one] => {
             return wrong(
                 "bad-challenge",
@@ -44,17 +46,20 @@ pub(super) fn challenge(visit: &mut Visit) -> Found {
             );
         }
     }
+    // Clients log in all the same, and only know less to say when they are refused.
+    let lacks = |what: &str| {
+        Err(Unwell::Note {
+            said: format!("401 with {}, but without {what}", challenges.concat()),
+            remedy: "clients log in, but cannot say why they are refused: see what answers there, and let it pass the \
+                     gate's answers on as they are"
+                .to_owned(),
+        })
+    };
     if !is_json_of_errors(&answer) {
-        return wrong(
-            "bad-body",
-            "401 without JSON that docker can read".to_owned(),
-        );
+        return lacks("JSON that docker can read");
     }
     if !is_registry(&answer) {
-        return wrong(
-            "bad-api-version",
-            "401 without Docker-Distribution-Api-Version: registry/2.0".to_owned(),
-        );
+        return lacks("Docker-Distribution-Api-Version: registry/2.0");
     }
     Ok(format!("401 with {}", challenges.concat()))
 }
@@ -68,7 +73,7 @@ pub(super) fn closed(visit: &mut Visit) -> Found {
             401 | 403 => {}
             300..=400 | 429 | 500.. => {
                 let what = format!("{method} {target} without a password");
-                return Err(trouble(&answer, &what));
+                return Err(trouble(visit, &answer, &what));
             }
             // Even a 404 comes from where nobody should have come.
             status => {
@@ -92,6 +97,7 @@ pub(super) fn made_up(visit: &mut Visit) -> Found {
     let user = format!("portreeve-doctor-{}", made_up.get(..8).unwrap_or_default());
     let value = basic_of(user.as_bytes(), made_up.as_bytes());
     let answer = visit.ask("GET", "/v2/", Some(&value))?;
+    visit.askers.extend(Asker::of(&answer));
     match answer.status() {
         401 | 403 => Ok(format!(
             "a made-up user is refused (status {})",
@@ -107,7 +113,7 @@ pub(super) fn made_up(visit: &mut Visit) -> Found {
                 .to_owned(),
             remedy: "try again in some minutes".to_owned(),
         }),
-        _ => Err(trouble(&answer, "a made-up user")),
+        _ => Err(trouble(visit, &answer, "a made-up user")),
     }
 }
 
@@ -125,7 +131,7 @@ pub(super) fn login(visit: &mut Visit) -> Found {
     let answer = visit.ask("GET", "/v2/", Some(value))?;
     match answer.status() {
         200 => {}
-        401 => {
+        401 if asks_itself(visit, &answer).is_none() => {
             return Err(Unwell::wrong(
                 "wrong-password",
                 format!("{} is refused", visit.user),
@@ -139,9 +145,11 @@ pub(super) fn login(visit: &mut Visit) -> Found {
                 "see that --backend names the registry",
             ));
         }
-        _ => return Err(trouble(&answer, "GET /v2/")),
+        _ => return Err(trouble(visit, &answer, "GET /v2/")),
     }
-    if !is_registry(&answer) {
+    // The field is older than the standard, and some do without it; they say no more than this here.
+    let is_bare = matches!(answer.body.trim_ascii(), b"" | b"{}");
+    if !is_registry(&answer) && !is_bare {
         return Err(Unwell::wrong(
             "not-a-registry",
             "200 without Docker-Distribution-Api-Version: registry/2.0",
@@ -155,8 +163,16 @@ pub(super) fn login(visit: &mut Visit) -> Found {
     ))
 }
 
+/// Who asks for a password behind the gate, if it is not the gate that does.
+fn asks_itself(visit: &Visit, answer: &Answer) -> Option<Asker> {
+    Asker::of(answer).filter(|asker| !visit.askers.is_empty() && !visit.askers.contains(asker))
+}
+
 /// An answer that is wrong wherever it comes.
-pub(super) fn trouble(answer: &Answer, what: &str) -> Unwell {
+pub(super) fn trouble(visit: &Visit, answer: &Answer, what: &str) -> Unwell {
+    if let Some(asker) = asks_itself(visit, answer) {
+        return of_its_own(&asker, &visit.user);
+    }
     let said = format!("{what}: {}", answer.in_short());
     let (problem, remedy) = match answer.status() {
         300..=399 => (
@@ -174,6 +190,17 @@ pub(super) fn trouble(answer: &Answer, what: &str) -> Unwell {
         403 => (
             "denied",
             "the user may not do this: see what the API or the registry allows",
+        ),
+        411 => (
+            "length-required",
+            "something on the way takes no chunked bodies, and docker sends nothing else: let it pass them on (an nginx \
+             newer than 1.3.9 does), or take it out",
+        ),
+        413 => (
+            "too-large",
+            "a proxy on the way takes no bodies of this size, and the gate is not it: nginx refuses more than 1 MB unless \
+             client_max_body_size 0; is in its server block (for ingress-nginx, the annotation \
+             nginx.ingress.kubernetes.io/proxy-body-size: \"0\")",
         ),
         429 => (
             "throttled",
@@ -198,6 +225,26 @@ pub(super) fn trouble(answer: &Answer, what: &str) -> Unwell {
         ),
     };
     Unwell::wrong(problem, said, remedy)
+}
+
+/// The gate was content, and nobody behind it needs to ask again.
+fn of_its_own(asker: &Asker, user: &str) -> Unwell {
+    let said = format!(
+        "{user} passes the gate, but what is behind it asks for a password of its own ({})",
+        asker.shown()
+    );
+    let take_out =
+        "let nothing but the gate reach the registry, and take auth: out of its configuration";
+    let remedy = if asker.is_basic() {
+        format!(
+            "{take_out}; or, if it knows the same users and passwords, set --backend-authorization pass"
+        )
+    } else {
+        format!(
+            "{take_out} (--backend-authorization pass is no help here: the registry wants a token and no password)"
+        )
+    };
+    Unwell::wrong("registry-asks", said, remedy)
 }
 
 fn is_registry(answer: &Answer) -> bool {

@@ -1,13 +1,14 @@
 //! TLS: the handshake, and the certificate's dates, names and chain, each by itself, so that all that is wrong is said
 //! at once. Requests go out only when rustls itself is content.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::ServerName;
 
 use super::finding::{Found, Unwell};
-use super::line::Line;
+use super::line::{Ask, Line, Sent, Unanswered};
 use super::{Visit, not_tried};
 use crate::config::Host;
 use crate::tls::{self, Issuer, Presented};
@@ -17,23 +18,19 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Certificates may hold hundreds of names.
 const NAMES_SHOWN: usize = 8;
 
+/// The first question of every client.
+const FIRST: Ask<'_> = Ask {
+    method: "GET",
+    target: "/v2/",
+    authorization: None,
+    range: None,
+    body: Sent::Nothing,
+};
+
 pub(super) fn handshake(visit: &mut Visit) -> Found {
     let address = visit.address.ok_or_else(not_tried)?;
     if !visit.place.tls {
-        visit.line = Some(Line {
-            address,
-            host: host(visit),
-            tls: None,
-        });
-        visit.may_log_in = visit.place.host_port.is_loopback();
-        if visit.may_log_in {
-            return Ok("none, and none is needed on loopback".to_owned());
-        }
-        return Err(Unwell::wrong(
-            "no-tls",
-            "none: passwords would go over the network in the clear, and docker refuses that",
-            "let the gate listen on https://, or examine the proxy before it",
-        ));
+        return no_handshake(visit, address);
     }
     let setup = |reason| Unwell::wrong("no-tls", reason, "this is a fault here, not of the gate");
     let (config, recorder) = tls::look().map_err(setup)?;
@@ -54,12 +51,76 @@ pub(super) fn handshake(visit: &mut Visit) -> Found {
             "no certificate was shown",
             "see what listens there",
         )),
-        (Err(reason), _) => Err(Unwell::wrong(
-            "no-tls",
-            format!("the handshake fails: {reason}"),
-            "see that it is the gate that listens there, by https:// and not http://, and that nothing in between takes TLS apart",
-        )),
+        (Err(reason), _) => Err(match said_in_the_clear(visit, address) {
+            Some(said) => Unwell::wrong(
+                "no-tls",
+                format!("this port speaks plain HTTP, without TLS: {said}"),
+                "let the gate listen there by https://, or write http:// where something before it ends TLS",
+            ),
+            None => Unwell::wrong(
+                "no-tls",
+                format!("the handshake fails: {reason}"),
+                "see that it is the gate that listens there, by https:// and not http://, and that nothing in between takes TLS apart",
+            ),
+        }),
     }
+}
+
+/// The first step of a gate in the clear.
+fn no_handshake(visit: &mut Visit, address: SocketAddr) -> Found {
+    let line = Line {
+        address,
+        host: host(visit),
+        tls: None,
+    };
+    let is_tls = match line.ask(&FIRST) {
+        Err(Unanswered::Alert) => true,
+        // Others that speak TLS just close, or say 400 in the clear; so may some that do not.
+        Err(Unanswered::Closed(_)) => speaks_tls(visit, address),
+        Ok(answer) if answer.status() == 400 => speaks_tls(visit, address),
+        _ => false,
+    };
+    if is_tls {
+        return Err(Unwell::wrong(
+            "speaks-tls",
+            "this port speaks TLS, and http:// does not",
+            format!("write https://{}", visit.place.host_port),
+        ));
+    }
+    visit.line = Some(line);
+    visit.may_log_in = visit.place.host_port.is_loopback();
+    if visit.may_log_in {
+        return Ok("none, and none is needed on loopback".to_owned());
+    }
+    Err(Unwell::wrong(
+        "no-tls",
+        "none: passwords would go over the network in the clear, and docker refuses that",
+        "let the gate listen on https://, or examine the proxy before it",
+    ))
+}
+
+fn speaks_tls(visit: &Visit, address: SocketAddr) -> bool {
+    let (Ok((config, _)), Ok(name)) = (tls::look(), server_name(visit)) else {
+        return false;
+    };
+    let line = Line {
+        address,
+        host: host(visit),
+        tls: Some((config, name)),
+    };
+    line.can_open()
+}
+
+/// What a port that fails to shake hands says to a client that does not try.
+fn said_in_the_clear(visit: &Visit, address: SocketAddr) -> Option<String> {
+    let line = Line {
+        address,
+        host: host(visit),
+        tls: None,
+    };
+    // A port that speaks TLS, and not with us, says 400.
+    let answer = line.ask(&FIRST).ok()?;
+    (answer.status() != 400).then(|| answer.in_short())
 }
 
 pub(super) fn dates(visit: &mut Visit) -> Found {

@@ -33,6 +33,14 @@ impl Unwell {
             remedy: remedy.into(),
         }
     }
+
+    /// The word for what is wrong, if something is.
+    pub(super) fn problem(&self) -> Option<&'static str> {
+        match self {
+            Unwell::Wrong { problem, .. } => Some(problem),
+            Unwell::Note { .. } | Unwell::Skipped(_) => None,
+        }
+    }
 }
 
 /// What a step has found; well is what was seen.

@@ -1,8 +1,9 @@
 //! One request over a connection of its own, and its answer.
 //!
-//! Owns the bounds: a whole exchange takes no longer than [`LIMIT`], a head is no longer than `http` has it, of a body
-//! [`LONGEST_BODY`] bytes are kept. Everything that comes back is hostile. It must not know what is asked or why.
+//! Owns the bounds: a whole exchange takes no longer than [`LIMIT`] and what a large body needs, a head is no longer than
+//! `http` has it, of a body [`LONGEST_BODY`] bytes are kept. Everything that comes back is hostile. It must not know what is asked or why.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -11,17 +12,24 @@ use std::time::{Duration, Instant};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use super::words;
 use crate::http::{Body, Input, ResponseHead};
 use crate::log::reason;
 use crate::stream::{Interest, Progress, Socket, Stream};
 
 /// For connecting.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// For a whole exchange, from the handshake to the last byte of the answer. A registry that stores in the cloud may need
-/// some seconds.
+/// For a whole exchange without a large body, from the handshake to the last byte of the answer. A registry that stores in
+/// the cloud may need some seconds.
 const LIMIT: Duration = Duration::from_secs(20);
+/// A body that is sent gets a second more for each of so many bytes: a thin line is slow and not broken.
+const SLOWEST: usize = 16 * 1024;
+/// As docker sends them.
+const CHUNK: usize = 32 * 1024;
 /// All that is asked for is short.
 const LONGEST_BODY: usize = 64 * 1024;
+/// How a record of TLS begins that says what is wrong: the kind, and the major version.
+const ALERT: [u8; 2] = [21, 3];
 /// Of those 1xx that may come before an answer.
 const MOST_INTERIM: usize = 8;
 /// How much of a text of the server is repeated.
@@ -59,29 +67,62 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
+/// Why there is no answer, in words.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// The other side speaks TLS.
+    Alert,
+    /// It says nothing at all, and closes.
+    Closed(String),
+    /// Anything else.
+    Otherwise(String),
+}
+
+impl From<String> for Unanswered {
+    fn from(said: String) -> Unanswered {
+        Unanswered::Otherwise(said)
+    }
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unanswered::Alert => out.write_str("its answer is an alert of TLS"),
+            Unanswered::Closed(said) | Unanswered::Otherwise(said) => out.write_str(said),
+        }
+    }
+}
+
 impl Line {
-    pub(super) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, String> {
-        let mut wire = self.open()?;
-        let head = self.head(ask);
-        wire.write_all(&head).map_err(|error| in_words(&error))?;
+    pub(super) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, Unanswered> {
         let body = match ask.body {
             Sent::Nothing => Vec::new(),
             Sent::Whole(bytes) => bytes.to_vec(),
-            Sent::Chunked(bytes) => {
-                let size = format!("{:x}\r\n", bytes.len());
-                [size.as_bytes(), bytes, b"\r\n0\r\n\r\n"].concat()
-            }
+            Sent::Chunked(bytes) => chunked(bytes),
         };
+        let seconds = u64::try_from(body.len() / SLOWEST).unwrap_or(u64::MAX);
+        let mut wire = self.open_for(LIMIT.saturating_add(Duration::from_secs(seconds)))?;
+        let head = self.head(ask);
+        wire.write_all(&head).map_err(|error| in_words(&error))?;
         // Who refuses early may close early: its answer says more than a failure to write.
         let sent = wire.write_all(&body);
-        answer(wire, ask.method).map_err(|error| match sent {
-            Err(error) => in_words(&error),
-            Ok(()) => error,
+        answer(wire, ask.method).map_err(|error| match (&error, sent) {
+            (Unanswered::Otherwise(_), Err(error)) => Unanswered::Otherwise(in_words(&error)),
+            _ => error,
         })
     }
 
     /// A new connection, its handshake done.
     pub(super) fn open(&self) -> Result<Wire, String> {
+        self.open_for(LIMIT)
+    }
+
+    /// Whether TLS is spoken here, if the other side says so soon.
+    pub(super) fn can_open(&self) -> bool {
+        self.open_for(CONNECT_LIMIT).is_ok()
+    }
+
+    fn open_for(&self, limit: Duration) -> Result<Wire, String> {
         let socket = TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)
             .map_err(|error| in_words(&error))?;
         let socket = Socket::new(socket);
@@ -94,8 +135,11 @@ impl Line {
                 Stream::tls(socket, session)
             }
         };
-        let until = Instant::now() + LIMIT;
-        let mut wire = Wire { stream, until };
+        let mut wire = Wire {
+            stream,
+            limit,
+            until: Instant::now() + limit,
+        };
         wire.until_done(Stream::handshake)
             .map_err(|error| in_words(&error))?;
         Ok(wire)
@@ -132,7 +176,18 @@ impl Line {
     }
 }
 
-fn answer(wire: Wire, method: &str) -> Result<Answer, String> {
+fn chunked(bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for chunk in bytes.chunks(CHUNK) {
+        body.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        body.extend_from_slice(chunk);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"0\r\n\r\n");
+    body
+}
+
+fn answer(wire: Wire, method: &str) -> Result<Answer, Unanswered> {
     let mut input = Input::new(wire);
     let mut interim = 0;
     let head = loop {
@@ -144,18 +199,25 @@ fn answer(wire: Wire, method: &str) -> Result<Answer, String> {
                 }
                 interim += 1;
                 if interim > MOST_INTERIM {
-                    return Err("1xx after 1xx, and no answer".to_owned());
+                    return Err("1xx after 1xx, and no answer".to_owned().into());
                 }
             }
             Ok(None) => match input.fill() {
                 Ok(0) if input.buffered().is_empty() => {
-                    return Err("closed without an answer".to_owned());
+                    return Err(Unanswered::Closed("closed without an answer".to_owned()));
                 }
-                Ok(0) => return Err("closed within the head of its answer".to_owned()),
+                Ok(0) => return Err("closed within the head of its answer".to_owned().into()),
                 Ok(_) => {}
-                Err(error) => return Err(in_words(&error)),
+                Err(error)
+                    if error.kind() == io::ErrorKind::ConnectionReset
+                        && input.buffered().is_empty() =>
+                {
+                    return Err(Unanswered::Closed(in_words(&error)));
+                }
+                Err(error) => return Err(in_words(&error).into()),
             },
-            Err(bad) => return Err(format!("its answer is not HTTP: {bad}")),
+            Err(_) if input.buffered().starts_with(&ALERT) => return Err(Unanswered::Alert),
+            Err(bad) => return Err(format!("its answer is not HTTP: {bad}").into()),
         }
     };
     let mut body = Vec::new();
@@ -164,7 +226,7 @@ fn answer(wire: Wire, method: &str) -> Result<Answer, String> {
         .read_to_end(&mut body)
         .map_err(|error| format!("within the body of its answer: {}", in_words(&error)))?;
     if body.len() > LONGEST_BODY {
-        return Err(format!("its answer is over {LONGEST_BODY} bytes"));
+        return Err(format!("its answer is over {LONGEST_BODY} bytes").into());
     }
     Ok(Answer { head, body })
 }
@@ -186,11 +248,19 @@ impl Answer {
         values.next().is_none().then_some(value)
     }
 
+    /// What was said, in words, if anything was.
+    pub(super) fn words(&self) -> Option<String> {
+        words::of(&self.body).map(|words| shown(words.as_bytes()))
+    }
+
     /// The status, and the beginning of what was said with it.
     pub(super) fn in_short(&self) -> String {
-        match self.body.trim_ascii() {
-            [] => format!("{}", self.status()),
-            body => format!("{}: {}", self.status(), shown(body)),
+        let status = self.status().to_string();
+        match self.words() {
+            None => status,
+            // Pages repeat it in their title.
+            Some(words) if words.starts_with(&status) => words,
+            Some(words) => format!("{status}: {words}"),
         }
     }
 }
@@ -215,6 +285,8 @@ fn in_words(error: &io::Error) -> String {
 /// A stream whose every wait ends at one time, however slowly the other side drips.
 pub(super) struct Wire {
     stream: Stream,
+    limit: Duration,
+    /// The end of `limit`.
     until: Instant,
 }
 
@@ -231,7 +303,7 @@ impl Wire {
         if !left.is_zero() && self.stream.socket().wait(interest, left)? {
             return Ok(());
         }
-        let late = format!("no answer within {} s", LIMIT.as_secs());
+        let late = format!("no answer within {} s", self.limit.as_secs());
         Err(io::Error::new(io::ErrorKind::TimedOut, late))
     }
 }

@@ -5,12 +5,14 @@
 //! anybody: the password goes out only once the certificate was found good, or on loopback.
 
 mod access;
+mod asker;
 mod certificate;
 mod finding;
 mod line;
 mod location;
 mod reach;
 mod upload;
+mod words;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -23,6 +25,7 @@ use crate::config::Backend;
 use crate::gate::auth::basic_of;
 use crate::passwd::ask::{self, Times};
 use crate::tls::Presented;
+use asker::Asker;
 use finding::{Found, Unwell, tell};
 use line::{Answer, Ask, Line, Sent};
 use location::Place;
@@ -63,7 +66,7 @@ pub enum Health {
 type Step = fn(&mut Visit) -> Found;
 
 /// The steps, in order. Their names stay: programs read them.
-const STEPS: [(&str, Step); 16] = [
+const STEPS: [(&str, Step); 17] = [
     ("resolve", reach::resolve),
     ("connect", reach::connect),
     ("tls", certificate::handshake),
@@ -79,8 +82,23 @@ const STEPS: [(&str, Step); 16] = [
     ("upload-finish", upload::finish),
     ("pull", upload::pull),
     ("range", upload::range),
+    ("upload-large", upload::large),
     ("clean-up", upload::clean_up),
 ];
+
+/// What may be wrong with every request alike. Where the first question has met it, the steps that meet it again have found
+/// out nothing.
+const WRONG_WITH_ALL: [&str; 7] = [
+    "backend-down",
+    "backend-silent",
+    "bad-request",
+    "no-answer",
+    "redirect",
+    "throttled",
+    "unavailable",
+];
+/// The step that asks the first question.
+const FIRST_QUESTION: &str = "challenge";
 
 /// What is known so far.
 struct Visit {
@@ -101,6 +119,8 @@ struct Visit {
     /// Whether a password may go with them.
     may_log_in: bool,
     logged_in: bool,
+    /// Who answered 401 to those whose password was not tried yet: the gate.
+    askers: Vec<Asker>,
     upload: upload::Upload,
 }
 
@@ -151,8 +171,19 @@ pub fn run(request: &DoctorRequest, out: &mut dyn Write) -> Result<Health, Strin
     let mut visit = Visit::new(request)?;
     let written = |error| format!("cannot write to standard output: {error}");
     let mut wrong = 0;
+    let mut wrong_with_all = None;
     for (name, step) in STEPS {
         let found = step(&mut visit);
+        let problem = found.as_ref().err().and_then(Unwell::problem);
+        let found = match problem {
+            Some(problem) if wrong_with_all == Some(problem) => Err(Unwell::Skipped(
+                "nothing found out, for the same reason".to_owned(),
+            )),
+            _ => found,
+        };
+        if name == FIRST_QUESTION {
+            wrong_with_all = problem.filter(|problem| WRONG_WITH_ALL.contains(problem));
+        }
         wrong += usize::from(matches!(found, Err(Unwell::Wrong { .. })));
         tell(out, request.form, name, &found).map_err(written)?;
     }
@@ -208,6 +239,7 @@ impl Visit {
             line: None,
             may_log_in: false,
             logged_in: false,
+            askers: Vec::new(),
             upload: upload::Upload::default(),
         })
     }

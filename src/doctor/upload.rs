@@ -8,6 +8,9 @@ use super::finding::{Found, Unwell};
 use super::line::{Answer, Ask, Sent, shown};
 use super::{Visit, not_tried};
 
+/// More than 1 MiB in one request: nginx takes no more unless it is told to, and refuses every real layer with 413.
+const LARGE: usize = (1 << 20) + (64 << 10);
+
 /// What a push has come to.
 #[derive(Default)]
 pub(super) struct Upload {
@@ -39,24 +42,26 @@ pub(super) fn start(visit: &mut Visit) -> Found {
     visit.upload.blob = blob;
     visit.upload.digest = format!("sha256:{digits}");
 
-    let target = format!("/v2/{}/blobs/uploads/", visit.repository);
-    let answer = with_password(visit, "POST", &target, None, Sent::Nothing)?;
-    match answer.status() {
-        202 => {}
-        405 | 500 | 507 => {
-            return Err(Unwell::wrong(
-                "read-only",
-                format!("the registry begins no upload: {}", answer.in_short()),
-                "its storage is full, read-only or not its own, or maintenance.readonly is on: look at its log",
-            ));
-        }
-        _ => return Err(trouble(&answer, &format!("POST {target}"))),
-    }
-    visit.upload.session = Some(visit.place.target(answer.only("Location"))?);
+    visit.upload.session = Some(begin(visit)?);
     Ok(format!(
         "begun in {}, and Location leads to the gate",
         visit.repository
     ))
+}
+
+/// Where an upload that was begun goes on.
+fn begin(visit: &Visit) -> Result<String, Unwell> {
+    let target = format!("/v2/{}/blobs/uploads/", visit.repository);
+    let answer = with_password(visit, "POST", &target, None, Sent::Nothing)?;
+    match answer.status() {
+        202 => visit.place.target(answer.only("Location")),
+        405 | 500 | 507 => Err(Unwell::wrong(
+            "read-only",
+            format!("the registry begins no upload: {}", answer.in_short()),
+            "its storage is full, read-only or not its own, or maintenance.readonly is on: look at its log",
+        )),
+        _ => Err(trouble(visit, &answer, &format!("POST {target}"))),
+    }
 }
 
 pub(super) fn patch(visit: &mut Visit) -> Found {
@@ -66,7 +71,7 @@ pub(super) fn patch(visit: &mut Visit) -> Found {
     let first = visit.upload.blob.get(..half).unwrap_or_default();
     let answer = with_password(visit, "PATCH", &session, None, Sent::Chunked(first))?;
     if answer.status() != 202 {
-        return Err(trouble(&answer, "PATCH"));
+        return Err(trouble(visit, &answer, "PATCH"));
     }
     visit.upload.session = Some(visit.place.target(answer.only("Location"))?);
     visit.upload.sent = half;
@@ -90,7 +95,7 @@ pub(super) fn finish(visit: &mut Visit) -> Found {
         .unwrap_or_default();
     let answer = with_password(visit, "PUT", &target, None, Sent::Whole(rest))?;
     if answer.status() != 201 {
-        return Err(trouble(&answer, "PUT"));
+        return Err(trouble(visit, &answer, "PUT"));
     }
     visit.upload.stored = true;
     visit.upload.session = None;
@@ -116,7 +121,7 @@ pub(super) fn pull(visit: &mut Visit) -> Found {
     let answer = match answer.status() {
         200 => with_password(visit, "GET", &target, None, Sent::Nothing)?,
         300..=399 => answer,
-        _ => return Err(trouble(&answer, "HEAD of the blob")),
+        _ => return Err(trouble(visit, &answer, "HEAD of the blob")),
     };
     match answer.status() {
         200 if answer.body == visit.upload.blob => {
@@ -129,7 +134,7 @@ pub(super) fn pull(visit: &mut Visit) -> Found {
             "something between here and the registry changes what is sent",
         )),
         301 | 302 | 303 | 307 | 308 => elsewhere(visit, &answer),
-        _ => Err(trouble(&answer, "GET of the blob")),
+        _ => Err(trouble(visit, &answer, "GET of the blob")),
     }
 }
 
@@ -172,8 +177,38 @@ pub(super) fn range(visit: &mut Visit) -> Found {
             said: "Range is passed over: the whole blob came".to_owned(),
             remedy: "a pull that was cut off begins anew: see what takes Range away".to_owned(),
         }),
-        _ => Err(trouble(&answer, "GET with Range")),
+        _ => Err(trouble(visit, &answer, "GET with Range")),
     }
+}
+
+/// As much as a layer has, in one request, in an upload that is called off: nothing of it stays, also where the registry
+/// deletes nothing.
+pub(super) fn large(visit: &mut Visit) -> Found {
+    stored(visit)?;
+    let first = begin(visit)?;
+    let bytes = visit.upload.blob.iter().copied().cycle().take(LARGE);
+    let bytes: Vec<u8> = bytes.collect();
+    let answer = with_password(visit, "PATCH", &first, None, Sent::Chunked(&bytes));
+    let next = match &answer {
+        Ok(answer) if answer.status() == 202 => Some(visit.place.target(answer.only("Location"))),
+        _ => None,
+    };
+    // Whatever came of it.
+    let session = match &next {
+        Some(Ok(next)) => next,
+        _ => &first,
+    };
+    let left = call_off(visit, session);
+    let answer = answer?;
+    let Some(next) = next else {
+        let what = format!("PATCH with {LARGE} bytes");
+        return Err(trouble(visit, &answer, &what));
+    };
+    next?;
+    Ok(match left {
+        Ok(left) => format!("{LARGE} bytes in one request, then {left}"),
+        Err(_) => format!("{LARGE} bytes in one request"),
+    })
 }
 
 /// Takes away what was brought, as far as the registry lets it.
@@ -195,7 +230,12 @@ pub(super) fn clean_up(visit: &mut Visit) -> Found {
         };
     }
     let session = visit.upload.session.clone().ok_or_else(not_tried)?;
-    let answer = with_password(visit, "DELETE", &session, None, Sent::Nothing)?;
+    call_off(visit, &session)
+}
+
+/// Takes away what of an upload has arrived, as far as the registry lets it.
+fn call_off(visit: &Visit, session: &str) -> Found {
+    let answer = with_password(visit, "DELETE", session, None, Sent::Nothing)?;
     match answer.status() {
         204 => Ok("the upload is called off".to_owned()),
         status => Ok(format!(

@@ -68,6 +68,7 @@ fn honest(request: &Message, store: &mut HashMap<String, Vec<u8>>, upload: &mut 
                 "",
             )
         }
+        "DELETE" if target == SESSION => answer("204 No Content", "", ""),
         "DELETE" => {
             let status = if store.remove(digest).is_some() {
                 "202 Accepted"
@@ -98,7 +99,7 @@ fn honest(request: &Message, store: &mut HashMap<String, Vec<u8>>, upload: &mut 
 }
 
 fn oci(status: &str, code: &str) -> String {
-    let body = format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"no\"}}]}}");
+    let body = format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"it may not\"}}]}}");
     format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -166,7 +167,7 @@ fn a_healthy_gate_passes_every_step_and_keeps_nothing() {
     let gate = gate(&backend);
     let outcome = examine(&gate);
     assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
-    assert_eq!(outcome.stdout.len(), 16);
+    assert_eq!(outcome.stdout.len(), 17);
     let all_well = |line: &String| line.contains("\"result\":\"ok\"");
     assert!(outcome.stdout.iter().all(all_well), "{outcome:#?}");
     let last = backend.requests().pop().unwrap().start;
@@ -233,6 +234,10 @@ fn read_only_storage_is_found_however_the_registry_says_it() {
         let outcome = examine(&gate(&backend));
         finds(&outcome, "upload-start", "read-only");
         assert_eq!(complaints(&outcome).len(), 1);
+        // In words, and not as the JSON that it came in.
+        let line = step(&outcome, "upload-start");
+        assert!(line.contains(": it may not (UN"), "{line}");
+        assert!(!line.contains("errors"), "{line}");
     }
 }
 
@@ -298,11 +303,9 @@ fn an_api_that_is_down_is_found() {
     let nobody = Refusing::new();
     let backend = registry(|_| None);
     let url = format!("http://{}", nobody.authority);
-    finds(
-        &examine(&api::gate_at(&url, &backend, &[])),
-        "challenge",
-        "unavailable",
-    );
+    let outcome = examine(&api::gate_at(&url, &backend, &[]));
+    finds(&outcome, "challenge", "unavailable");
+    assert_eq!(complaints(&outcome).len(), 1, "{outcome:#?}");
 }
 
 /// A server that shows this chain, and answers each request with `answer`.
@@ -475,16 +478,6 @@ fn answers_that_clients_cannot_use_are_found() {
             "bad-challenge",
         ),
         (
-            "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"a\"\r\nContent-Type: text/html\r\n\
-             Content-Length: 6\r\n\r\n<html>",
-            "bad-body",
-        ),
-        (
-            "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"a\"\r\nContent-Type: application/json\r\n\
-             Content-Length: 28\r\n\r\n{\"errors\":[{\"code\":\"A B\"}]}\n",
-            "bad-api-version",
-        ),
-        (
             "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
             "redirect",
         ),
@@ -493,9 +486,155 @@ fn answers_that_clients_cannot_use_are_found() {
     ] {
         let outcome = Bare::in_the_clear(answer).examine();
         finds(&outcome, "challenge", problem);
+        let others = complaints(&outcome);
+        let is_said_once = others.iter().all(|line| {
+            line.contains("\"step\":\"challenge\"") || !line.contains(&format!("\"{problem}\""))
+        });
+        assert!(is_said_once || problem == "open-to-all", "{outcome:#?}");
     }
     let outcome = Bare::in_the_clear(REFUSAL).examine();
     assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
+    assert!(complaints(&outcome).is_empty(), "{outcome:#?}");
+}
+
+#[test]
+fn a_challenge_that_docker_is_content_with_is_worth_a_note_and_no_more() {
+    for (answer, lacks) in [
+        (
+            "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"a\"\r\nContent-Type: text/html\r\n\
+             Content-Length: 6\r\n\r\n<html>",
+            "without JSON",
+        ),
+        (
+            "HTTP/1.1 401 No\r\nWWW-Authenticate: basic charset=\"UTF-8\", realm=\"a\"\r\nContent-Length: 0\r\n\r\n",
+            "without JSON",
+        ),
+        (
+            "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"a\"\r\nContent-Type: application/json\r\n\
+             Content-Length: 28\r\n\r\n{\"errors\":[{\"code\":\"A B\"}]}\n",
+            "without Docker-Distribution-Api-Version",
+        ),
+    ] {
+        let outcome = Bare::in_the_clear(answer).examine();
+        assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
+        let line = step(&outcome, "challenge");
+        assert!(line.contains("\"result\":\"note\""), "{line}");
+        assert!(line.contains(lacks), "{line}");
+        assert_eq!(complaints(&outcome).len(), 1, "{outcome:#?}");
+    }
+}
+
+#[test]
+fn a_port_that_speaks_the_other_of_the_two_is_found_and_called_so_once() {
+    let backend = registry(|_| None);
+    let gate = gate(&backend);
+    let url = format!("http://{}", gate.authority("https"));
+    let outcome = doctor(&url, None, &ALICE);
+    finds(&outcome, "tls", "speaks-tls");
+    assert_eq!(complaints(&outcome).len(), 1, "{outcome:#?}");
+    let remedy = format!("write https://{}", gate.authority("https"));
+    assert!(step(&outcome, "tls").contains(&remedy), "{outcome:#?}");
+    let outcome = doctor(&format!("https://{}", gate.authority("http")), None, &ALICE);
+    finds(&outcome, "tls", "no-tls");
+    assert!(step(&outcome, "tls").contains("speaks plain HTTP"));
+    assert_eq!(complaints(&outcome).len(), 1, "{outcome:#?}");
+    backend.assert_untouched();
+}
+
+#[test]
+fn a_proxy_that_takes_no_body_of_a_layer_s_size_is_found() {
+    // As nginx has it from the start.
+    const LIMIT: usize = 1 << 20;
+    let backend = registry(|request| {
+        let page = "<html>\r\n<head><title>413 Request Entity Too Large</title></head></html>";
+        (request.body.len() > LIMIT).then(|| {
+            format!(
+                "HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
+                page.len()
+            )
+        })
+    });
+    let outcome = examine(&gate(&backend));
+    finds(&outcome, "upload-large", "too-large");
+    let line = step(&outcome, "upload-large");
+    assert!(
+        line.contains("bytes: 413 Request Entity Too Large\""),
+        "{line}"
+    );
+    assert!(line.contains("client_max_body_size 0;"), "{line}");
+    assert_eq!(complaints(&outcome).len(), 1, "{outcome:#?}");
+    // Nothing of it stays.
+    let ends: Vec<_> = backend
+        .requests()
+        .into_iter()
+        .map(|one| one.start)
+        .collect();
+    let is_end = |start: &&String| start.starts_with("DELETE ");
+    assert_eq!(ends.iter().filter(is_end).count(), 2, "{ends:#?}");
+}
+
+#[test]
+fn a_registry_with_a_password_of_its_own_is_not_taken_for_a_wrong_password() {
+    let asks = |challenge: &str, message: &str| {
+        let body =
+            format!("{{\"errors\":[{{\"code\":\"UNAUTHORIZED\",\"message\":\"{message}\"}}]}}");
+        format!(
+            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {challenge}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let by_realm = asks("Basic realm=\"basic-realm\"", "authentication required");
+    // The realm is the gate's own.
+    let by_words = asks("Basic realm=\"Registry\"", "authentication required");
+    let by_token = asks(
+        "Bearer realm=\"https://auth.invalid/\"",
+        "a token is required",
+    );
+    for (answer, from, name, remedy) in [
+        (
+            &by_realm,
+            "GET /v2/ ",
+            "login",
+            "--backend-authorization pass",
+        ),
+        (
+            &by_words,
+            "GET /v2/ ",
+            "login",
+            "--backend-authorization pass",
+        ),
+        (&by_token, "GET /v2/ ", "login", "is no help"),
+        // Some let everybody read.
+        (
+            &by_realm,
+            "POST ",
+            "upload-start",
+            "--backend-authorization pass",
+        ),
+    ] {
+        let answer = answer.clone();
+        let backend =
+            registry(move |request| request.start.starts_with(from).then(|| answer.clone()));
+        let outcome = examine(&gate(&backend));
+        finds(&outcome, name, "registry-asks");
+        assert!(step(&outcome, name).contains(remedy), "{outcome:#?}");
+        assert_eq!(complaints(&outcome).len(), 1, "{outcome:#?}");
+    }
+}
+
+#[test]
+fn a_registry_that_does_without_the_old_field_is_one_all_the_same() {
+    let backend = registry(|request| {
+        let bare = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        request
+            .start
+            .starts_with("GET /v2/ ")
+            .then(|| bare.to_owned())
+    });
+    let outcome = examine(&gate(&backend));
+    assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
+    assert!(complaints(&outcome).is_empty(), "{outcome:#?}");
 }
 
 #[test]
@@ -504,7 +643,7 @@ fn what_a_server_says_stays_on_its_line_and_is_bounded() {
         "HTTP/1.1 418 No\r\nContent-Length: 23\r\n\r\n\x1b[2J\n\"},\n{\"step\":\"a\",\"\u{7}";
     let outcome = Bare::in_the_clear(hostile).examine();
     finds(&outcome, "challenge", "unexpected-status");
-    assert_eq!(outcome.stdout.len(), 16, "{outcome:#?}");
+    assert_eq!(outcome.stdout.len(), 17, "{outcome:#?}");
     let line = step(&outcome, "challenge");
     assert!(line.contains("\\u001b[2J\\n\\\"},\\n"), "{line}");
 
