@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::files::shell_word;
 use crate::tls::{self, Name, SelfSigned};
 
 /// What is to be made where.
@@ -86,12 +87,13 @@ fn for_clients(ca: &Path, host: &str) -> String {
 fn for_serve(directory: &Path, further: &[Name]) -> String {
     let names: String = further
         .iter()
-        .map(|name| format!(" --tls-name {name}"))
+        .map(|name| format!(" --tls-name {}", shell_word(&name.to_string())))
         .collect();
+    let directory = shell_word(&directory.to_string_lossy());
     format!(
         "\n\
          Serve with it, and it is renewed in time without a word:\n\
-         \x20 portreeve serve --tls-self-signed {directory:?}{names} ...\n\
+         \x20 portreeve serve --tls-self-signed {directory}{names} ...\n\
          To have a new CA, delete ca.crt, ca.key, server.crt and server.key, and give the new ca.crt to all clients.\n"
     )
 }

@@ -32,6 +32,7 @@ pub mod http;
 pub mod stream;
 pub mod tls;
 
+pub mod files;
 pub mod leader;
 pub mod log;
 pub mod metrics;

@@ -4,7 +4,7 @@
 //! It knows which flags there are and whether they take a value, from argh's own tables, and not what they mean.
 
 use super::{Stop, commands::Top};
-use crate::config::{Kind, by_name, nearest, redact};
+use crate::config::{Kind, by_name, nearest, redact, switch};
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
 /// What argh is given.
@@ -70,7 +70,8 @@ impl Splitter<'_> {
                         .by_ref()
                         .for_each(|rest| self.out.arguments.push(rest.to_owned()));
                 }
-                _ if argument.starts_with('-') => {
+                // A dash of another width is what becomes of -- in a text processor.
+                _ if argument.starts_with(['-', '–', '—']) => {
                     let (name, value) = match argument.split_once('=') {
                         Some((name, value)) => (name, Some(value)),
                         None => (argument, None),
@@ -90,10 +91,10 @@ impl Splitter<'_> {
                             self.push(name);
                             self.push(value.unwrap_or("yes"));
                         }
-                        Takes::Nothing => match value {
-                            None | Some("yes" | "true" | "1") => self.push(name),
-                            Some("no" | "false" | "0") => {}
-                            Some(_) => {
+                        Takes::Nothing => match value.map_or(Ok(true), switch) {
+                            Ok(true) => self.push(name),
+                            Ok(false) => {}
+                            Err(_) => {
                                 return Err(
                                     self.wrong(format!("{name} takes yes or no, if anything"))
                                 );
@@ -132,11 +133,9 @@ impl Splitter<'_> {
 
     fn positional(&mut self, argument: &str, after_switch: Option<&str>) -> Result<(), Stop> {
         match after_switch {
-            Some(name) if matches!(argument, "yes" | "no" | "true" | "false" | "1" | "0") => {
-                Err(self.wrong(format!(
-                    "a switch has its value behind an =, as in {name}={argument}"
-                )))
-            }
+            Some(name) if switch(argument).is_ok() => Err(self.wrong(format!(
+                "a switch has its value behind an =, as in {name}={argument}"
+            ))),
             _ if self.command.positionals.is_empty() => {
                 Err(self.wrong(format!("{:?} belongs to no flag", redact(argument))))
             }
@@ -149,14 +148,18 @@ impl Splitter<'_> {
 
     fn flag(&self, name: &str) -> Result<Takes, Stop> {
         self.takes(name).ok_or_else(|| {
-            if by_name(name.trim_start_matches('-')).is_some() {
+            let bare = name.trim_start_matches(['-', '–', '—']);
+            if by_name(bare).is_some() && self.takes(&format!("--{bare}")).is_none() {
                 let command = self.command.name;
                 return self.wrong(format!(
                     "{name} is a flag of serve, and of no use to {command}"
                 ));
             }
             let names = self.command.flags.iter().map(|flag| flag.long);
-            self.wrong(match nearest(name, names) {
+            // However many dashes, and whichever: the name tells what was meant. A single letter tells nothing.
+            let typed = format!("--{bare}");
+            let meant = nearest(&typed, names).filter(|_| bare.chars().count() > 1);
+            self.wrong(match meant {
                 Some(meant) => format!("no such flag {:?}; did you mean {meant}?", redact(name)),
                 None => format!("no such flag {:?}", redact(name)),
             })
@@ -208,11 +211,9 @@ impl Takes {
 
 fn no_command(top: &CommandInfoWithArgs, name: &str) -> String {
     let flag = name.split('=').next().unwrap_or_default();
-    if flag
-        .strip_prefix("--")
-        .is_some_and(|name| by_name(name).is_some())
-    {
-        return format!("a flag stands behind its command, as in portreeve serve {flag} ...");
+    let bare = flag.trim_start_matches(['-', '–', '—']);
+    if bare != flag && by_name(bare).is_some() {
+        return format!("a flag stands behind its command, as in portreeve serve --{bare} ...");
     }
     match nearest(name, top.commands.iter().map(|command| command.name)) {
         Some(meant) => format!("no such command {:?}; did you mean {meant}?", redact(name)),
@@ -269,6 +270,8 @@ mod tests {
             ("passwd --stdin f u", "passwd --stdin f u"),
             ("passwd --stdin=yes f u", "passwd --stdin f u"),
             ("passwd --stdin=no f u", "passwd f u"),
+            ("passwd --stdin=ON f u", "passwd --stdin f u"),
+            ("passwd --stdin=Off f u", "passwd f u"),
             ("passwd --cost=5 f u", "passwd --cost 5 f u"),
             ("passwd f -- -u", "passwd f -- -u"),
             ("passwd -- f --stdin=yes", "passwd -- f --stdin=yes"),
@@ -332,6 +335,35 @@ mod tests {
                 "--backend is a flag of serve, and of no use to auth",
             ),
             ("serve -l x", "no such flag \"-l\""),
+            (
+                "serve -listen x",
+                "no such flag \"-listen\"; did you mean --listen?",
+            ),
+            (
+                "serve -lisen=x",
+                "no such flag \"-lisen\"; did you mean --listen?",
+            ),
+            (
+                "serve —listen x",
+                "no such flag \"—listen\"; did you mean --listen?",
+            ),
+            (
+                "serve --TLS-CERT x",
+                "no such flag \"--TLS-CERT\"; did you mean --tls-cert?",
+            ),
+            (
+                "auth -backend x",
+                "-backend is a flag of serve, and of no use to auth",
+            ),
+            (
+                "-listen x",
+                "a flag stands behind its command, as in portreeve serve --listen ...",
+            ),
+            ("Serve", "no such command \"Serve\"; did you mean serve?"),
+            (
+                "serve --insecure-http OFF",
+                "a switch has its value behind an =, as in --insecure-http=OFF",
+            ),
             ("serve --realm", "--realm needs a value"),
             (
                 "serve --realm --backend x",

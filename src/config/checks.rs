@@ -14,6 +14,9 @@ pub(super) struct Have {
     pub(super) backend: bool,
     pub(super) htpasswd: bool,
     pub(super) auth_backend: bool,
+    /// Whether certificates and keys can be counted.
+    pub(super) pairs: bool,
+    pub(super) self_signed: bool,
 }
 
 pub(super) fn require_backend(have: &Have) -> Option<Fault> {
@@ -62,6 +65,7 @@ pub(super) fn listen_fault(
 }
 
 pub(super) fn certificate_faults(
+    have: &Have,
     certs: &[Placed<PathBuf>],
     keys: &[Placed<PathBuf>],
     self_signed: Option<&Placed<PathBuf>>,
@@ -79,14 +83,16 @@ pub(super) fn certificate_faults(
             .map(|file| file.fault(format!("has no {missing} beside it; {counts}")))
             .collect()
     };
-    faults.extend(surplus(certs, keys.len(), "tls-key"));
-    faults.extend(surplus(keys, certs.len(), "tls-cert"));
+    if have.pairs {
+        faults.extend(surplus(certs, keys.len(), "tls-key"));
+        faults.extend(surplus(keys, certs.len(), "tls-cert"));
+    }
     match self_signed {
         Some(dir) if !certs.is_empty() || !keys.is_empty() => {
             faults.push(dir.fault("either this or tls-cert and tls-key, not both"));
         }
-        Some(_) => {}
-        None => faults.extend(names.iter().map(|name| {
+        _ if have.self_signed => {}
+        _ => faults.extend(names.iter().map(|name| {
             name.fault("means something only with tls-self-signed; a tls-cert has its names in it")
         })),
     }

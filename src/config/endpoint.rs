@@ -26,8 +26,14 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Listen, String> {
-        const FORM: &str = "not a listener; write https://ADDR:PORT, http://ADDR:PORT or unix:PATH";
-        let (tls, host_port) = match Parts::split(text, FORM)? {
+        const FORM: Form = Form {
+            refusal: "not a listener",
+            forms: "https://ADDR:PORT, http://ADDR:PORT or unix:PATH",
+            scheme: "https",
+            host: Some("[::]"),
+            is_good: |text| text.parse::<Listen>().is_ok(),
+        };
+        let (tls, host_port) = match Parts::split(text, &FORM)? {
             Parts::Unix(path) => return Ok(Listen::Unix(path)),
             Parts::Http {
                 tls,
@@ -73,8 +79,14 @@ impl FromStr for Backend {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Backend, String> {
-        const FORM: &str = "not a backend; write http://HOST:PORT, https://HOST:PORT or unix:PATH";
-        match Parts::split(text, FORM)? {
+        const FORM: Form = Form {
+            refusal: "not a backend",
+            forms: "http://HOST:PORT, https://HOST:PORT or unix:PATH",
+            scheme: "http",
+            host: None,
+            is_good: |text| text.parse::<Backend>().is_ok(),
+        };
+        match Parts::split(text, &FORM)? {
             Parts::Unix(path) => Ok(Backend::Unix(path)),
             Parts::Http {
                 tls,
@@ -120,15 +132,20 @@ impl FromStr for AuthBackend {
     type Err = String;
 
     fn from_str(text: &str) -> Result<AuthBackend, String> {
-        const FORM: &str =
-            "not a URL of an API; write http://HOST:PORT/PATH or https://HOST:PORT/PATH";
+        const FORM: Form = Form {
+            refusal: "not a URL of an API",
+            forms: "http://HOST:PORT/PATH or https://HOST:PORT/PATH",
+            scheme: "http",
+            host: None,
+            is_good: |text| text.parse::<AuthBackend>().is_ok(),
+        };
         let Parts::Http {
             tls,
             authority,
             target,
-        } = Parts::split(text, FORM)?
+        } = Parts::split(text, &FORM)?
         else {
-            return Err(FORM.to_owned());
+            return Err(FORM.refuse(text));
         };
         if target.contains('#') {
             return Err("a fragment has no meaning here".to_owned());
@@ -199,8 +216,14 @@ impl FromStr for Admin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Admin, String> {
-        const FORM: &str = "not an admin endpoint; write http://127.0.0.1:PORT or unix:PATH";
-        match Parts::split(text, FORM)? {
+        const FORM: Form = Form {
+            refusal: "not an admin endpoint",
+            forms: "http://127.0.0.1:PORT or unix:PATH",
+            scheme: "http",
+            host: Some("127.0.0.1"),
+            is_good: |text| text.parse::<Admin>().is_ok(),
+        };
+        match Parts::split(text, &FORM)? {
             Parts::Unix(path) => Ok(Admin::Unix(path)),
             Parts::Http { tls: true, .. } => {
                 Err("the admin endpoint has no TLS; write http://127.0.0.1:PORT".to_owned())
@@ -219,6 +242,49 @@ impl FromStr for Admin {
     }
 }
 
+/// What one kind of place looks like, for those who wrote something else.
+struct Form {
+    refusal: &'static str,
+    forms: &'static str,
+    /// The scheme that was most likely left out.
+    scheme: &'static str,
+    /// The host that was most likely left out, where a port alone has a meaning.
+    host: Option<&'static str>,
+    is_good: fn(&str) -> bool,
+}
+
+impl Form {
+    fn refuse(&self, text: &str) -> String {
+        match self.offer(text) {
+            Some(offer) => format!("{}; did you mean {offer}?", self.refusal),
+            None => format!("{}; write {}", self.refusal, self.forms),
+        }
+    }
+
+    /// What is right and only lacked its beginning: `registry:5000`, `:443`, `tcp://registry:5000`, `/run/registry.sock`.
+    fn offer(&self, text: &str) -> Option<String> {
+        // Where a password may be, nothing is repeated.
+        if text.contains(['@', '?', '#']) {
+            return None;
+        }
+        let offer = if text.starts_with('/') {
+            format!("unix:{text}")
+        } else {
+            let bare = text.strip_prefix("tcp://").unwrap_or(text);
+            let port = bare.strip_prefix(':').unwrap_or(bare);
+            let authority = match self.host {
+                Some(host) if port.parse::<u16>().is_ok() => format!("{host}:{port}"),
+                _ => bare.to_owned(),
+            };
+            let host_port = authority.split('/').next().unwrap_or_default();
+            // A name without a port may be anything.
+            HostPort::parse(host_port, None).ok()?;
+            format!("{}://{authority}", self.scheme)
+        };
+        (self.is_good)(&offer).then_some(offer)
+    }
+}
+
 /// A URL taken apart as far as all of them go.
 enum Parts<'a> {
     Http {
@@ -230,7 +296,7 @@ enum Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn split<'a>(text: &'a str, form: &str) -> Result<Parts<'a>, String> {
+    fn split<'a>(text: &'a str, form: &Form) -> Result<Parts<'a>, String> {
         if text.bytes().any(|byte| byte.is_ascii_whitespace()) && !text.starts_with("unix:") {
             return Err("a blank is in it".to_owned());
         }
@@ -248,13 +314,13 @@ impl Parts<'_> {
                 )),
             };
         }
-        let (scheme, rest) = text.split_once("://").ok_or(form)?;
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| form.refuse(text))?;
         let tls = if scheme.eq_ignore_ascii_case("https") {
             true
         } else if scheme.eq_ignore_ascii_case("http") {
             false
         } else {
-            return Err(form.to_owned());
+            return Err(form.refuse(text));
         };
         let (authority, target) =
             rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));

@@ -34,6 +34,16 @@ fn what_is_no_listener_is_refused_with_the_reason() {
         ),
         (
             "0.0.0.0:443",
+            "not a listener; did you mean https://0.0.0.0:443?",
+        ),
+        ("443", "not a listener; did you mean https://[::]:443?"),
+        (":443", "not a listener; did you mean https://[::]:443?"),
+        (
+            "/run/gate.sock",
+            "not a listener; did you mean unix:/run/gate.sock?",
+        ),
+        (
+            "registry.example:443",
             "not a listener; write https://ADDR:PORT, http://ADDR:PORT or unix:PATH",
         ),
         (
@@ -179,6 +189,61 @@ fn what_is_no_backend_is_refused_without_repeating_it() {
             .parse::<Backend>()
             .is_err()
     );
+}
+
+#[test]
+fn what_only_lacks_its_scheme_is_offered_with_it() {
+    const FORMS: &str = "http://HOST:PORT, https://HOST:PORT or unix:PATH";
+    for (given, expected) in [
+        ("registry:5000", Some("http://registry:5000")),
+        ("10.0.0.1:5000", Some("http://10.0.0.1:5000")),
+        ("[fd00::1]:5000", Some("http://[fd00::1]:5000")),
+        ("tcp://registry:5000", Some("http://registry:5000")),
+        ("/run/registry.sock", Some("unix:/run/registry.sock")),
+        ("registry", None),
+        ("registry:5000/v2/", None),
+        ("registry:0", None),
+        ("user:5000@registry:5000", None),
+        ("5000", None),
+        ("ftp://registry:5000", None),
+        ("", None),
+    ] {
+        let expected = match expected {
+            Some(offer) => format!("not a backend; did you mean {offer}?"),
+            None => format!("not a backend; write {FORMS}"),
+        };
+        assert_eq!(given.parse::<Backend>().unwrap_err(), expected, "{given}");
+    }
+    for (given, offer) in [
+        ("auth:8080/check", "http://auth:8080/check"),
+        ("auth:8080", "http://auth:8080"),
+    ] {
+        assert_eq!(
+            given.parse::<AuthBackend>().unwrap_err(),
+            format!("not a URL of an API; did you mean {offer}?")
+        );
+    }
+    let with_key = "auth:8080/check?key=pa55"
+        .parse::<AuthBackend>()
+        .unwrap_err();
+    assert!(!with_key.contains("pa55"), "{with_key}");
+    assert_eq!(
+        "9000".parse::<Admin>().unwrap_err(),
+        "not an admin endpoint; did you mean http://127.0.0.1:9000?"
+    );
+}
+
+#[test]
+fn an_address_of_one_link_alone_says_why_not() {
+    for given in ["https://[fe80::1%eth0]", "http://[fe80::1%25eth0]:5000"] {
+        let reason = given.parse::<Backend>().unwrap_err();
+        assert!(reason.starts_with("an address with a zone"), "{reason}");
+    }
+    let reason = "https://[fe80::1%eth0]:443".parse::<Listen>().unwrap_err();
+    assert!(reason.starts_with("an address with a zone"), "{reason}");
+    let reason = "http://[fe80::1]:5000".parse::<Backend>().unwrap_err();
+    assert!(reason.starts_with("an address of one link"), "{reason}");
+    assert!("http://[fd00::1]:5000".parse::<Backend>().is_ok());
 }
 
 #[test]

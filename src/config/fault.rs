@@ -151,6 +151,27 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Puts faults into the order in which a person meets what they are about: those in files first, each file's by line, then
+/// flags, variables and what is missing, as they were found.
+pub fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {
+    let mut files: Vec<String> = Vec::new();
+    for fault in &faults {
+        if let Place::Line { file, .. } = &fault.origin.place
+            && !files.contains(file)
+        {
+            files.push(file.clone());
+        }
+    }
+    faults.sort_by_key(|fault| match &fault.origin.place {
+        Place::Line { file, line } => {
+            let rank = files.iter().position(|known| known == file);
+            (rank.unwrap_or(files.len()), *line)
+        }
+        _ => (files.len(), 0),
+    });
+    faults
+}
+
 /// What may be shown of a value: without the user information and the query of a URL, and not without end.
 pub(crate) fn redact(text: &str) -> String {
     // What stands before `://` and is no scheme may be `user:password@`, or a password that holds these signs.
@@ -240,6 +261,39 @@ mod tests {
             let fault = Origin::new(place, "tls-key", "/etc/key.pem").fault("permission denied");
             assert_eq!(fault.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn faults_come_in_the_order_of_lines() {
+        let at = |file: &str, line| {
+            let place = Place::Line {
+                file: file.into(),
+                line,
+            };
+            Origin::without_value(place, "x").fault("odd")
+        };
+        let flag = Origin::without_value(Place::Flag, "x").fault("odd");
+        let missing = Origin::without_value(Place::Default, "x").fault("odd");
+        let given = vec![
+            at("conf", 7),
+            flag.clone(),
+            at("users", 1),
+            at("conf", 2),
+            missing.clone(),
+            at("conf", 5),
+        ];
+        assert_eq!(
+            in_order(given),
+            [
+                at("conf", 2),
+                at("conf", 5),
+                at("conf", 7),
+                at("users", 1),
+                flag,
+                missing
+            ]
+        );
+        assert_eq!(in_order(Vec::new()), []);
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! The configuration file: a setting a line, `name value`.
 //!
-//! Blank lines and lines that begin with `#` mean nothing; a `#` further on belongs to the value, as do quotes. It knows
-//! the names of the settings, not what values mean. The file was written by whoever runs the gate, in any editor: a BOM
-//! and CRLF are fine, anything else that is odd is a fault and never a guess.
+//! Blank lines and lines that begin with `#` mean nothing. A comment behind a value and quotes around one have no meaning,
+//! so that they are faults and not part of a path. It knows the names of the settings, not what values mean. The file was
+//! written by whoever runs the gate, in any editor: a BOM and CRLF are fine, anything else that is odd is a fault and never
+//! a guess.
 
 use super::{
     fault::{Fault, Origin, Place, redact},
     source::Given,
     table::{Id, Kind, by_name, nearest, settings_table},
 };
+use crate::files;
 use std::{
     fs::File,
     io::{self, Read},
+    path::Path,
 };
 
 /// A configuration has a few dozen lines; what is larger is another file.
@@ -22,6 +25,8 @@ const LARGEST: u64 = 1 << 20;
 pub(crate) struct Lines {
     pub(crate) values: Vec<(Id, Given)>,
     pub(crate) faults: Vec<Fault>,
+    /// The settings that lines with a misspelt name were probably meant for.
+    pub(crate) meant: Vec<&'static str>,
 }
 
 /// Reads the whole file, or says why it cannot be had.
@@ -31,10 +36,11 @@ pub(crate) fn read(path: &str) -> Result<Vec<u8>, String> {
         File::open(path)?.take(LARGEST + 1).read_to_end(bytes)
     };
     match read(&mut bytes) {
-        Err(error) => Err(crate::log::reason(&error)),
+        Err(error) => Err(files::why(Path::new(path), &error)),
         Ok(_) if bytes.len() as u64 > LARGEST => {
             Err("over 1 MiB, which is no configuration file".to_owned())
         }
+        Ok(_) if files::is_utf16(&bytes) => Err(files::UTF_16.to_owned()),
         Ok(_) => Ok(bytes),
     }
 }
@@ -67,7 +73,9 @@ fn parse_line(lines: &mut Lines, place: Place, line: &str) {
         None => (line, ""),
     };
     let Some(setting) = by_name(name) else {
-        lines.faults.push(unknown(place, name));
+        let (fault, meant) = unknown(place, name);
+        lines.faults.push(fault);
+        lines.meant.extend(meant);
         return;
     };
     let bare = Origin::without_value(place.clone(), name);
@@ -75,6 +83,9 @@ fn parse_line(lines: &mut Lines, place: Place, line: &str) {
         lines
             .faults
             .push(bare.fault("one configuration file cannot name another"));
+    } else if let Some(reason) = dressed(setting.id, value) {
+        let origin = Origin::new(place, name, value);
+        lines.faults.push(origin.fault(reason));
     } else if value.is_empty() {
         let remedy = if setting.kind == Kind::Switch {
             "no value; write yes or no behind it"
@@ -102,21 +113,51 @@ fn parse_line(lines: &mut Lines, place: Place, line: &str) {
     }
 }
 
-fn unknown(place: Place, name: &str) -> Fault {
+/// What other formats have around a value and this one has not: a comment behind it, quotes around it. A text for people may
+/// be called "Team #1", and a path or an address is not.
+pub(super) fn dressed(id: Id, value: &str) -> Option<&'static str> {
+    let mut words = value.split_whitespace();
+    let has_comment = words.any(|word| word == "#" || word.starts_with('#') && id != Id::realm);
+    let is_quoted = |quote: char| {
+        let inner = value.strip_prefix(quote);
+        inner.is_some_and(|inner| inner.ends_with(quote))
+    };
+    if has_comment {
+        Some(
+            "a comment is a line of its own: behind a value it would be part of it; if this one is meant to be, give it \
+             as a flag",
+        )
+    } else if is_quoted('"') || is_quoted('\'') {
+        Some(
+            "the quotes would be part of the value: write it without them, blanks in it need none; if they are meant to \
+             be, give it as a flag",
+        )
+    } else {
+        None
+    }
+}
+
+/// What is wrong with a name, and which one was probably meant.
+fn unknown(place: Place, name: &str) -> (Fault, Option<&'static str>) {
     // `name=value` and `name: value` are what other programs have.
     let bare = name.split(['=', ':']).next().unwrap_or_default();
-    if bare != name && by_name(bare).is_some() {
-        return Origin::without_value(place, bare)
-            .fault("write the name, a blank and the value, with nothing between");
+    if let Some(setting) = by_name(bare).filter(|_| bare != name) {
+        let origin = Origin::without_value(place, bare);
+        let fault = origin.fault("write the name, a blank and the value, with nothing between");
+        return (fault, Some(&setting.name));
     }
     // Somebody may have forgotten the name and left the value, with what it holds.
     let origin = Origin::without_value(place, &redact(name));
-    match nearest(
-        bare,
-        settings_table().iter().map(|setting| setting.name.as_str()),
-    ) {
-        Some(meant) => origin.fault(format!("no such setting; did you mean {meant}?")),
-        None => origin.fault("no such setting; `portreeve serve --help` lists all of them"),
+    let names = settings_table().iter().map(|setting| setting.name.as_str());
+    match nearest(bare, names) {
+        Some(meant) => {
+            let fault = origin.fault(format!("no such setting; did you mean {meant}?"));
+            (fault, Some(meant))
+        }
+        None => {
+            let fault = origin.fault("no such setting; `portreeve serve --help` lists all of them");
+            (fault, None)
+        }
     }
 }
 
@@ -148,11 +189,11 @@ mod tests {
 
     #[test]
     fn lines_are_names_and_values() {
-        let text = "\u{feff}# comment\r\n\r\n  realm \t My # \"Registry\"  \r\nbackend http://a\nbackend unix:/b c\n\t# x\nworkers 3";
+        let text = "\u{feff}# comment\r\n\r\n  realm \t My#1 \"Registry\"  \r\nbackend http://a\nbackend unix:/b c\n\t# x\nworkers 3";
         assert_eq!(
             values(text.as_bytes()),
             [
-                (Id::realm, "My # \"Registry\"".to_owned()),
+                (Id::realm, "My#1 \"Registry\"".to_owned()),
                 (Id::backend, "http://a".to_owned()),
                 (Id::backend, "unix:/b c".to_owned()),
                 (Id::workers, "3".to_owned()),
@@ -179,7 +220,11 @@ mod tests {
 
     #[test]
     fn every_odd_line_is_a_fault_with_its_place() {
-        let cases: [(&[u8], &str); 12] = [
+        let cases: [(&[u8], &str); 13] = [
+            (
+                b"TLS-CERT x",
+                "f:1: TLS-CERT: no such setting; did you mean tls-cert?",
+            ),
             (
                 b"\nlisen x",
                 "f:2: lisen: no such setting; did you mean listen?",
@@ -230,6 +275,57 @@ mod tests {
                 .map(ToString::to_string)
                 .collect();
             assert_eq!(found, [expected]);
+        }
+    }
+
+    #[test]
+    fn a_comment_behind_a_value_and_quotes_around_one_are_faults_with_a_remedy() {
+        for (value, expected) in [
+            ("ca2 # private CA", "a comment is a line of its own"),
+            ("ca2\t# private CA", "a comment is a line of its own"),
+            ("# yes", "a comment is a line of its own"),
+            ("\"a\" # b", "a comment is a line of its own"),
+            ("\"My Registry\"", "the quotes would be part of the value"),
+            ("'/etc/key.pem'", "the quotes would be part of the value"),
+            ("\"\"", "the quotes would be part of the value"),
+        ] {
+            let lines = parse("f", format!("realm {value}").as_bytes());
+            let found: Vec<_> = lines.faults.iter().map(ToString::to_string).collect();
+            let start = format!("f:1: realm {value:?}: {expected}");
+            assert!(
+                matches!(&found[..], [only] if only.starts_with(&start)),
+                "{found:?}"
+            );
+            assert!(lines.values.is_empty());
+        }
+        let path = parse("f", b"htpasswd users #mine");
+        assert_eq!(path.faults.len(), 1, "{:?}", path.values);
+        for value in [
+            "a#b",
+            "C#",
+            "Team #1",
+            "\"",
+            "it's",
+            "the \"best\"",
+            "\"a\" b",
+        ] {
+            assert_eq!(
+                values(format!("realm {value}").as_bytes()),
+                [(Id::realm, value.to_owned())]
+            );
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_says_which_setting_was_meant() {
+        for (text, meant) in [
+            (&b"backnd x"[..], &["backend"][..]),
+            (b"TLS_KEY x", &["tls-key"]),
+            (b"listen=x", &["listen"]),
+            (b"proxy_pass x", &[]),
+            (b"listen x", &[]),
+        ] {
+            assert_eq!(parse("f", text).meant, meant);
         }
     }
 

@@ -31,6 +31,13 @@ impl HostPort {
         }
         let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
             let (address, port) = rest.split_once(']').ok_or("the bracket is not closed")?;
+            if address.contains('%') {
+                return Err(
+                    "an address with a zone (what stands behind the %) cannot be used here; write another address, one \
+                     that is good on every link"
+                        .to_owned(),
+                );
+            }
             let address = address
                 .parse()
                 .map_err(|_| "not an IPv6 address in the brackets")?;
@@ -85,10 +92,14 @@ impl HostPort {
     }
 
     pub(super) fn must_be_reachable(&self) -> Result<(), String> {
-        if self.port == 0 {
-            Err("nothing can be reached at port 0".to_owned())
-        } else {
-            Ok(())
+        match &self.host {
+            _ if self.port == 0 => Err("nothing can be reached at port 0".to_owned()),
+            Host::Address(IpAddr::V6(address)) if address.is_unicast_link_local() => Err(
+                "an address of one link alone cannot be reached without its zone, which cannot be used here; write \
+                 another address of that host, or its name"
+                    .to_owned(),
+            ),
+            _ => Ok(()),
         }
     }
 }

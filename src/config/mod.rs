@@ -20,7 +20,7 @@ mod values;
 
 pub use address::{Cidr, is_private};
 pub use endpoint::{Admin, AuthBackend, Backend, Listen};
-pub use fault::{Fault, Origin, Place, Placed};
+pub use fault::{Fault, Origin, Place, Placed, in_order};
 pub use host::{Host, HostPort};
 pub use settings::{BackendAuthorization, Pair, Purpose, Settings, Timeouts};
 pub use source::Flags;
@@ -28,3 +28,4 @@ pub use table::{Id, Kind, Scope, Setting, by_name, settings_table};
 
 pub(crate) use fault::redact;
 pub(crate) use table::{nearest, settings_of_auth, with_settings, with_settings_of_auth};
+pub(crate) use values::switch;

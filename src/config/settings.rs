@@ -7,7 +7,7 @@ use super::{
     address::Cidr,
     checks,
     endpoint::{Admin, AuthBackend, Backend, Listen},
-    fault::{Fault, Placed},
+    fault::{Fault, Placed, in_order},
     reader::Reader,
     source::{Flags, Sources},
     table::{Id, Scope},
@@ -120,7 +120,7 @@ pub enum Purpose {
 }
 
 impl Settings {
-    /// Reads all sources. Errors are all faults there are; the order is that of the file, then that of the settings.
+    /// Reads all sources. Errors are all faults there are, in the order of [`in_order`].
     pub fn load(
         flags: Flags,
         environment: impl Iterator<Item = (OsString, OsString)>,
@@ -157,7 +157,7 @@ impl Settings {
         let auth_cache = read.optional(Id::auth_cache, values::seconds_or_none);
         let auth_timeout = read.optional_with_default(Id::auth_timeout, values::seconds);
         let auth_ca = read.optional(Id::auth_ca, values::path);
-        let auth_probe = read.optional_with_default(Id::auth_probe, values::on_off);
+        let auth_probe = read.optional_with_default(Id::auth_probe, values::switch);
         let realm = read.one(Id::realm, values::realm);
         let certs = read.many(Id::tls_cert, values::path);
         let keys = read.many(Id::tls_key, values::path);
@@ -208,14 +208,29 @@ impl Settings {
                 .iter()
                 .chain(&faults)
                 .any(|fault| fault.origin().name() == name)
+                || sources.meant.contains(&name)
         };
+        let has_certificate = !certs.is_empty()
+            || !keys.is_empty()
+            || tls_self_signed.is_some()
+            || ["tls-cert", "tls-key", "tls-self-signed"]
+                .into_iter()
+                .any(wrong);
         let have = checks::Have {
             backend: !backend.is_empty() || wrong("backend"),
             htpasswd: htpasswd.is_some() || wrong("htpasswd"),
             auth_backend: auth_backend.is_some() || wrong("auth-backend"),
+            pairs: !wrong("tls-cert") && !wrong("tls-key"),
+            self_signed: tls_self_signed.is_some() || wrong("tls-self-signed"),
+        };
+        // What only seems to be missing, or to have nothing beside it, because the file that has it could not be read.
+        let between = if sources.is_file_lost {
+            Purpose::Health
+        } else {
+            purpose
         };
 
-        if purpose == Purpose::Serve {
+        if between == Purpose::Serve {
             faults.extend(checks::require_backend(&have));
             faults.extend(checks::one_authority(
                 &have,
@@ -230,18 +245,17 @@ impl Settings {
             ];
             faults.extend(checks::stray_auth_faults(&have, of_api));
         }
-        if purpose == Purpose::Auth {
+        if between == Purpose::Auth {
             faults.extend(checks::require_htpasswd(&have));
         }
-        if purpose != Purpose::Health {
-            let has_certificate =
-                !certs.is_empty() || !keys.is_empty() || tls_self_signed.is_some();
+        if between != Purpose::Health {
             faults.extend(
                 listen.iter().filter_map(|listen| {
                     checks::listen_fault(listen, insecure_http, has_certificate)
                 }),
             );
             faults.extend(checks::certificate_faults(
+                &have,
                 &certs,
                 &keys,
                 tls_self_signed.as_ref(),
@@ -255,6 +269,7 @@ impl Settings {
         }
         let mut all = sources.faults;
         all.append(&mut faults);
+        let all = in_order(all);
         let settings = Settings {
             listen,
             insecure_http,
@@ -294,7 +309,7 @@ impl Settings {
 
 /// `off` is how a flag takes back what a variable or a file says.
 fn admin(text: &str) -> Result<Option<Admin>, String> {
-    if text == "off" {
+    if text.eq_ignore_ascii_case("off") {
         Ok(None)
     } else {
         text.parse().map(Some)

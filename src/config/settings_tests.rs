@@ -155,6 +155,92 @@ fn a_variable_can_be_taken_back_by_a_flag() {
 }
 
 #[test]
+fn every_switch_takes_every_word_in_every_source() {
+    let base = [
+        ("backend", "unix:/r"),
+        ("auth-backend", "http://auth"),
+        ("tls-self-signed", "/d"),
+        ("listen", "http://127.0.0.1:80"),
+    ];
+    let path = std::env::temp_dir().join(format!("portreeve-switch-{}.conf", std::process::id()));
+    for (word, expected) in [
+        ("on", true),
+        ("YES", true),
+        ("True", true),
+        ("1", true),
+        ("OFF", false),
+        ("no", false),
+        ("False", false),
+        ("0", false),
+    ] {
+        for name in ["insecure-http", "insecure-admin", "auth-probe"] {
+            let setting = by_name(name).unwrap();
+            std::fs::write(&path, format!("{name} {word}\n")).unwrap();
+            let by_flag = load_for(Purpose::Serve, &[&base[..], &[(name, word)]].concat(), &[]);
+            let by_variable = load_for(Purpose::Serve, &base, &[(&setting.variable, word)]);
+            let file = [("config", path.to_str().unwrap())];
+            let by_file = load_for(Purpose::Serve, &[&base[..], &file].concat(), &[]);
+            for settings in [by_flag, by_variable, by_file] {
+                let settings = settings.unwrap();
+                let found = match name {
+                    "insecure-http" => settings.insecure_http,
+                    "insecure-admin" => settings.insecure_admin,
+                    _ => settings.auth_probe,
+                };
+                assert_eq!(found, expected, "{name} {word}");
+            }
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_file_that_cannot_be_read_drags_no_other_fault_along() {
+    let flags = [
+        ("config", "/nowhere/portreeve.conf"),
+        ("listen", "http://0.0.0.0:80"),
+        ("tls-cert", "/c"),
+        ("tls-name", "a"),
+        ("auth-cache", "5"),
+        ("log", "xml"),
+    ];
+    let expected = [
+        "--config \"/nowhere/portreeve.conf\": no such file or directory",
+        "--log \"xml\": neither text nor json",
+    ];
+    assert_eq!(load(&flags).unwrap_err(), expected);
+    assert_eq!(load_for(Purpose::Auth, &flags, &[]).unwrap_err(), expected);
+    let path = std::env::temp_dir().join(format!("portreeve-utf16-{}.conf", std::process::id()));
+    std::fs::write(&path, b"\xff\xfeb\0a\0").unwrap();
+    let faults = load(&[("config", path.to_str().unwrap())]).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(
+        faults,
+        [format!(
+            "--config {path:?}: UTF-16, as some programs of Windows write text: save it as UTF-8"
+        )]
+    );
+}
+
+#[test]
+fn a_line_with_a_misspelt_name_is_not_also_missing() {
+    let path = std::env::temp_dir().join(format!("portreeve-misspelt-{}.conf", std::process::id()));
+    let text = "backnd unix:/r\nhtpaswd /h\ntls_cert /c\ntls-key /k\n";
+    std::fs::write(&path, text).unwrap();
+    let path_text = path.to_str().unwrap();
+    let faults = load(&[("config", path_text)]).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(
+        faults,
+        [
+            format!("{path_text}:1: backnd: no such setting; did you mean backend?"),
+            format!("{path_text}:2: htpaswd: no such setting; did you mean htpasswd?"),
+            format!("{path_text}:3: tls_cert: no such setting; did you mean tls-cert?"),
+        ]
+    );
+}
+
+#[test]
 fn nothing_given_lists_all_that_is_missing() {
     assert_eq!(
         load(&[]).unwrap_err(),
@@ -192,7 +278,7 @@ fn each_setting_refuses_what_it_cannot_be() {
         ("backend", "http://h/x"),
         ("auth-cache", "-1"),
         ("auth-timeout", "0"),
-        ("auth-probe", "yes"),
+        ("auth-probe", "perhaps"),
         ("realm", "a\nb"),
         ("realm", ""),
         ("htpasswd", "a\0b"),
@@ -377,7 +463,7 @@ fn the_old_variables_alone_are_enough() {
             .unwrap_err()
             .first()
             .unwrap(),
-        "BACKEND \"registry:5000\": not a backend; write http://HOST:PORT, https://HOST:PORT or unix:PATH"
+        "BACKEND \"registry:5000\": not a backend; did you mean http://registry:5000?"
     );
 }
 
@@ -399,8 +485,8 @@ fn all_faults_of_all_sources_come_at_once() {
     assert_eq!(
         faults.unwrap_err(),
         [
-            format!("{path_text}:2: lisen: no such setting; did you mean listen?"),
             format!("{path_text}:1: workers \"none\": not a number between 1 and 65536"),
+            format!("{path_text}:2: lisen: no such setting; did you mean listen?"),
             "PORTREEVE_IDLE_TIMEOUT \"0\": not a number of whole seconds between 1 and 86400".to_owned(),
             "--log \"xml\": neither text nor json".to_owned(),
             "htpasswd: required; say who may pass: --htpasswd FILE, or --auth-backend URL to ask an API".to_owned(),

@@ -29,6 +29,10 @@ pub(crate) struct Sources {
     values: Vec<(Id, Vec<Given>)>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) warnings: Vec<String>,
+    /// The settings that misspelt lines of the file were probably meant for.
+    pub(crate) meant: Vec<&'static str>,
+    /// Whether there is a file that could not be read, so that nothing is known of what it gives.
+    pub(crate) is_file_lost: bool,
 }
 
 impl Sources {
@@ -91,9 +95,11 @@ impl Sources {
             Ok(bytes) => {
                 let lines = file::parse(&path.text, &bytes);
                 self.faults.extend(lines.faults);
+                self.meant.extend(lines.meant);
                 lines.values
             }
             Err(reason) => {
+                self.is_file_lost = true;
                 self.faults
                     .push(Origin::new(path.place.clone(), "config", &path.text).fault(reason));
                 Vec::new()
@@ -132,6 +138,12 @@ impl Sources {
             let place = Place::Variable(name.to_owned());
             match variables.remove(name).map(OsString::into_string) {
                 None => {}
+                // A file of variables, as docker reads it, has no quotes and no comments behind values either.
+                Some(Ok(text)) if file::dressed(setting.id, text.trim()).is_some() => {
+                    let origin = Origin::new(place, &setting.name, text.trim());
+                    let reason = file::dressed(setting.id, text.trim()).unwrap_or_default();
+                    self.faults.push(origin.fault(reason));
+                }
                 Some(Ok(text)) => {
                     let given = |text: &str| Given {
                         text: text.to_owned(),
@@ -304,6 +316,19 @@ mod tests {
     }
 
     #[test]
+    fn quotes_around_a_variable_and_a_comment_behind_it_are_faults() {
+        for value in ["\"My Registry\"", "'x'", "a # b"] {
+            let sources = Sources::gather(vec![], environment(&[("PORTREEVE_REALM", value)]));
+            let found: Vec<_> = sources.faults.iter().map(ToString::to_string).collect();
+            let start = format!("PORTREEVE_REALM {value:?}: ");
+            assert!(
+                matches!(&found[..], [only] if only.starts_with(&start)),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_variable_that_is_not_utf8_is_a_fault() {
         let pairs = [(
             OsString::from("PORTREEVE_REALM"),
@@ -319,6 +344,7 @@ mod tests {
         let variables = [
             ("PORTREEVE_LISEN", "x"),
             ("PORTREEVE_COLOUR", "x"),
+            ("PORTREEVE_TLS-CERT", "x"),
             ("PORTREEVE_EMPTY", ""),
             ("PORTREEVE_PORT", "tcp://10.0.0.1:443"),
             ("PORTREEVE_SERVICE_HOST", "10.0.0.1"),
@@ -332,6 +358,7 @@ mod tests {
             [
                 "\"PORTREEVE_COLOUR\": no such variable, so it changes nothing",
                 "\"PORTREEVE_LISEN\": no such variable; did you mean PORTREEVE_LISTEN?",
+                "\"PORTREEVE_TLS-CERT\": no such variable; did you mean PORTREEVE_TLS_CERT?",
             ]
         );
     }

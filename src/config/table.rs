@@ -182,8 +182,11 @@ pub(crate) fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> 
     if given.len() > LONGEST {
         return None;
     }
+    // TLS_CERT is a slip of the shift key, and no letter of it is wrong.
+    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+    let given = plain(given);
     names
-        .map(|name| (edits(given, name), name))
+        .map(|name| (edits(&given, &plain(name)), name))
         .filter(|(edits, name)| *edits <= name.len().max(LETTERS_PER_SLIP) / LETTERS_PER_SLIP)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, name)| name)
@@ -312,6 +315,12 @@ mod tests {
         let find = |given| nearest(given, settings_table().iter().map(|s| s.name.as_str()));
         assert_eq!(find("lisen"), Some("listen"));
         assert_eq!(find("tls_key"), Some("tls-key"));
+        assert_eq!(find("TLS-KEY"), Some("tls-key"));
+        assert_eq!(find("TLS_CERT"), Some("tls-cert"));
+        assert_eq!(
+            find("Max-Connections-Per-Adress"),
+            Some("max-connections-per-address")
+        );
         assert_eq!(find("backends"), Some("backend"));
         assert_eq!(find("htpaswd"), Some("htpasswd"));
         assert_eq!(find("proxy_pass"), None);

@@ -11,19 +11,15 @@ const LONGEST_SECONDS: u32 = 86_400;
 /// The challenge is a header field of every 401.
 const LONGEST_REALM: usize = 256;
 
+/// Every switch takes these words, in any case, wherever it stands.
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
-    match text {
-        "true" | "yes" | "1" => Ok(true),
-        "false" | "no" | "0" => Ok(false),
-        _ => Err("neither yes nor no".to_owned()),
-    }
-}
-
-pub(crate) fn on_off(text: &str) -> Result<bool, String> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("neither on nor off".to_owned()),
+    let is_one_of = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is_one_of(["on", "yes", "true", "1"]) {
+        Ok(true)
+    } else if is_one_of(["off", "no", "false", "0"]) {
+        Ok(false)
+    } else {
+        Err("none of on, off, yes, no, true, false, 1 and 0".to_owned())
     }
 }
 
@@ -61,14 +57,29 @@ pub(crate) fn seconds_or_none(text: &str) -> Result<Duration, String> {
 }
 
 fn seconds_from(least: u32, text: &str) -> Result<Duration, String> {
+    let bounds = least..=LONGEST_SECONDS;
     match digits(text) {
-        Some(seconds) if (least..=LONGEST_SECONDS).contains(&seconds) => {
-            Ok(Duration::from_secs(seconds.into()))
-        }
-        _ => Err(format!(
-            "not a number of whole seconds between {least} and {LONGEST_SECONDS}"
-        )),
+        Some(seconds) if bounds.contains(&seconds) => Ok(Duration::from_secs(seconds.into())),
+        _ => Err(match with_unit(text) {
+            Some(seconds) if bounds.contains(&seconds) => {
+                format!("seconds, without a unit; write {seconds}")
+            }
+            _ => format!("not a number of whole seconds between {least} and {LONGEST_SECONDS}"),
+        }),
     }
+}
+
+/// The seconds of a time as other programs have it: `10s`, `5 min`, `1h`.
+fn with_unit(text: &str) -> Option<u32> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let factor = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "s" | "sec" | "secs" | "second" | "seconds" => 1,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60,
+        "h" | "hour" | "hours" => 3_600,
+        "d" | "day" | "days" => 86_400,
+        _ => return None,
+    };
+    digits(number)?.checked_mul(factor)
 }
 
 pub(crate) fn workers(text: &str) -> Result<usize, String> {
@@ -120,15 +131,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn switches_know_six_words() {
-        for text in ["true", "yes", "1"] {
-            assert_eq!(switch(text), Ok(true));
+    fn switches_know_eight_words_in_any_case() {
+        for text in ["true", "yes", "1", "on", "YES", "On", "tRUE"] {
+            assert_eq!(switch(text), Ok(true), "{text}");
         }
-        for text in ["false", "no", "0"] {
-            assert_eq!(switch(text), Ok(false));
+        for text in ["false", "no", "0", "off", "NO", "Off", "FALSE"] {
+            assert_eq!(switch(text), Ok(false), "{text}");
         }
-        for text in ["", "on", "YES", "2", "nope"] {
+        for text in ["", "y", "2", "nope", "onn", "ja", "01"] {
             assert!(switch(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_with_a_unit_is_refused_with_its_seconds() {
+        for (given, expected) in [
+            ("10s", "10"),
+            ("10S", "10"),
+            ("10 sec", "10"),
+            ("5m", "300"),
+            ("2min", "120"),
+            ("1h", "3600"),
+            ("1d", "86400"),
+        ] {
+            assert_eq!(
+                seconds(given),
+                Err(format!("seconds, without a unit; write {expected}")),
+                "{given}"
+            );
+        }
+        for given in ["0s", "2d", "500ms", "s", "10x", "9999999999s", "99999999h"] {
+            assert_eq!(
+                seconds(given),
+                Err("not a number of whole seconds between 1 and 86400".to_owned()),
+                "{given}"
+            );
         }
     }
 
@@ -143,7 +180,6 @@ mod tests {
             "-1",
             "+1",
             "1.5",
-            "5s",
             "99999999999999999999",
             "٣",
         ] {

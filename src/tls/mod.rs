@@ -15,7 +15,7 @@ mod pair;
 mod pem;
 mod presented;
 #[cfg(test)]
-mod scratch;
+pub(crate) mod scratch;
 mod self_signed;
 mod server;
 mod store;

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::log::reason;
+use crate::files;
 
 /// A chain with its key is some ten kilobytes, the bundle of all public roots a quarter of a megabyte.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -53,7 +53,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut text))
-        .map_err(|error| reason(&error))?;
+        .map_err(|error| files::why(path, &error))?;
     if text.len() as u64 > MAX_FILE {
         return Err(format!(
             "larger than {MAX_FILE} bytes: not a file of certificates or keys"

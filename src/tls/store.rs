@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::files::Reader;
 use crate::log::reason;
 
 /// A private key is for its owner alone.
@@ -142,5 +143,9 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 fn at(path: &Path, error: &io::Error) -> String {
-    format!("{path:?}: {}", reason(error))
+    let whose = match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(" for user {}", Reader::of_this_process()),
+        _ => String::new(),
+    };
+    format!("{path:?}: {}{whose}", reason(error))
 }

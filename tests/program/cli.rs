@@ -130,9 +130,9 @@ fn every_fault_is_printed_and_the_status_is_78() {
             lines,
             [
                 &format!("{file}:1: lisen: no such setting; did you mean listen?"),
+                &format!("{file}:2: workers \"0\": not a number between 1 and 65536"),
                 "PORTREEVE_TRUSTED_PROXY \"10.0.0.1/8\": has bits behind its prefix; \
                  write 10.0.0.0/8, or 10.0.0.1 for it alone",
-                &format!("{file}:2: workers \"0\": not a number between 1 and 65536"),
                 "--log \"xml\": neither text nor json",
                 "backend: required; say where the registry is, as in --backend http://127.0.0.1:5000",
                 "htpasswd: required; say who may pass: --htpasswd FILE, or --auth-backend URL to \
