@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-use crate::gate::auth::{BCRYPT_COSTS, BOM, Content, Hash, bcrypt, lines, shown};
+use crate::gate::auth::{BCRYPT_COSTS, BOM, Content, Secret, bcrypt, lines, shown};
 use ask::Times;
 use file::Locked;
 
@@ -137,8 +137,14 @@ fn run_with(
         Action::List => list(&file::contents(path)?),
         Action::Verify { user } => {
             let contents = file::contents(path)?;
-            let hash = only_hash(&contents, user)?
+            let secret = only_hash(&contents, user)?
                 .ok_or_else(|| format!("no user \"{}\" in {path:?}", shown(user)))?;
+            let Secret::Hash(hash) = secret else {
+                return Err(format!(
+                    "user \"{}\" is locked: no password is right, until there is a new one",
+                    shown(user)
+                ));
+            };
             let password = ask(&shown(user), Times::Once)?;
             if !password.contains(&0) && hash.verify(&password) {
                 format!("the password of \"{}\" is right\n", shown(user))
@@ -266,12 +272,17 @@ fn delete(contents: &[u8], user: &[u8]) -> Option<(Vec<u8>, usize)> {
 }
 
 /// The hash of a user, whatever the other lines are like.
-fn only_hash(contents: &[u8], user: &[u8]) -> Result<Option<Hash>, String> {
+fn only_hash(contents: &[u8], user: &[u8]) -> Result<Option<Secret>, String> {
     match &*places(contents, user) {
         [] => Ok(None),
-        [(number, place)] => Hash::parse(contents.get(place.clone()).unwrap_or_default())
-            .map(Some)
-            .map_err(|fault| format!("line {number}: user \"{}\": {fault}", shown(user))),
+        [(number, _)] => {
+            let Some(line) = lines(contents).find(|line| line.number == *number) else {
+                return Ok(None);
+            };
+            line.secret(contents)
+                .map(Some)
+                .map_err(|fault| format!("line {number}: user \"{}\": {fault}", shown(user)))
+        }
         [(first, _), (second, _), ..] => Err(twice(user, *first, *second)),
     }
 }
@@ -280,7 +291,7 @@ fn only_hash(contents: &[u8], user: &[u8]) -> Result<Option<Hash>, String> {
 fn list(contents: &[u8]) -> String {
     let mut rows = vec![["USER", "HASH", "COST", "REMARK"].map(str::to_owned)];
     for line in lines(contents) {
-        let row = match line.content {
+        let row = match &line.content {
             Content::Nothing => continue,
             Content::NoColon => [
                 "-".to_owned(),
@@ -288,27 +299,31 @@ fn list(contents: &[u8]) -> String {
                 "-".to_owned(),
                 format!("line {}: no colon", line.number),
             ],
-            Content::User { user, hash } => {
-                match Hash::parse(contents.get(hash).unwrap_or_default()) {
-                    Ok(hash) => {
-                        let scheme = hash.scheme();
-                        let cost = scheme.cost();
-                        let remark = if scheme.is_weak() { "weak" } else { "" };
-                        [
-                            shown(user),
-                            scheme.name().to_owned(),
-                            cost.map_or("-".to_owned(), |cost| cost.to_string()),
-                            remark.to_owned(),
-                        ]
-                    }
-                    Err(fault) => [
+            Content::User { user, .. } => match line.secret(contents) {
+                Ok(Secret::Locked) => [
+                    shown(user),
+                    "-".to_owned(),
+                    "-".to_owned(),
+                    "locked".to_owned(),
+                ],
+                Ok(Secret::Hash(hash)) => {
+                    let scheme = hash.scheme();
+                    let cost = scheme.cost();
+                    let remark = if scheme.is_weak() { "weak" } else { "" };
+                    [
                         shown(user),
-                        "-".to_owned(),
-                        "-".to_owned(),
-                        format!("line {}: {fault}", line.number),
-                    ],
+                        scheme.name().to_owned(),
+                        cost.map_or("-".to_owned(), |cost| cost.to_string()),
+                        remark.to_owned(),
+                    ]
                 }
-            }
+                Err(fault) => [
+                    shown(user),
+                    "-".to_owned(),
+                    "-".to_owned(),
+                    format!("line {}: {fault}", line.number),
+                ],
+            },
         };
         rows.push(row);
     }

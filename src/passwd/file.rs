@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::files;
+
 /// Nobody else may read a new file: it is for whoever makes it to hand it to the gate's group. With 0640 it would be
 /// readable by a group that nobody chose.
 const NEW_FILE_MODE: u32 = 0o600;
@@ -128,6 +130,9 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
     let mut file = File::open(path)?;
     let mut contents = Vec::new();
     file.read_to_end(&mut contents)?;
+    if files::is_utf16(&contents) {
+        return Err(io::Error::other(files::UTF_16));
+    }
     Ok((contents, file.metadata()?))
 }
 

@@ -13,6 +13,7 @@ use rustls::pki_types::ServerName;
 
 use super::{asking, volatile};
 use crate::config::{self, Fault, Host, HostPort, Placed, Settings, is_private};
+use crate::files::shell_word;
 use crate::gate::Authority;
 use crate::gate::auth::{Htpasswd, Users};
 use crate::relay::Backend;
@@ -158,6 +159,9 @@ pub fn about(pair: &Pair) -> String {
         more => format!(" and {more} more"),
     };
     let names: Vec<_> = names.iter().take(NAMES_SHOWN).map(String::as_str).collect();
+    if names.is_empty() {
+        return format!("certificate without names, until {until}");
+    }
     format!("certificate for {}{more}, until {until}", names.join(", "))
 }
 
@@ -213,13 +217,17 @@ fn users(
     match load_users(file) {
         Ok(users) => {
             words.push(format!(
-                "for {} in {}",
+                "for {} in {}{}",
                 count(users.len(), "user"),
-                Quoted(&file.value)
+                Quoted(&file.value),
+                match users.locked() {
+                    0 => String::new(),
+                    locked => format!(" ({locked} locked)"),
+                }
             ));
             warnings.extend(
                 users
-                    .weak()
+                    .weak(&shell_word(&file.value.to_string_lossy()))
                     .map(|weak| format!("{}: {weak}", Quoted(&file.value))),
             );
             Some(users)

@@ -107,7 +107,14 @@ fn a_password_file_that_cannot_be_used_is_refused_by_line() {
             "",
         ),
         ("bob:{SHA}short", ""),
-        ("alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "alice"),
+        (
+            "alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
+            "the user of line 1 again",
+        ),
+        (
+            "bob:Registry:0123456789abcdef0123456789abcdef",
+            "htdigest line",
+        ),
         (":{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", ""),
         ("bob", ""),
     ] {

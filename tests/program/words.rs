@@ -82,7 +82,7 @@ fn weak_hashes_are_named_once_with_a_remedy() {
         .filter(|line| line.contains("weak hashes: {SHA} (1 user)"))
         .collect();
     assert!(
-        matches!(&*weak, [one] if one.contains("portreeve passwd FILE USER")),
+        matches!(&*weak, [one] if one.contains("/htpasswd USER\" makes a strong one")),
         "{warnings:#?}"
     );
 }

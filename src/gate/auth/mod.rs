@@ -27,6 +27,6 @@ pub use htpasswd::{Htpasswd, Principal, Verdict};
 pub use network::Network;
 pub use users::{LineFault, Users};
 
-pub(crate) use hash::{Hash, bcrypt};
+pub(crate) use hash::bcrypt;
 pub(crate) use shape::BCRYPT_COSTS;
-pub(crate) use users::{BOM, Content, lines, shown};
+pub(crate) use users::{BOM, Content, Secret, lines, shown};

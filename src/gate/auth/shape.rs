@@ -33,6 +33,10 @@ pub(crate) enum HashFault {
     DesCrypt,
     /// Not a hash at all.
     PlainText,
+    /// A line of htdigest: user, realm and MD5.
+    Digest,
+    /// A good hash behind a name that others have before it: which.
+    Prefixed(&'static str),
     /// A kind of hash that is not accepted, with its name where that is sure not to be part of a password.
     Unknown(&'static str),
     /// Too short for its kind.
@@ -85,7 +89,7 @@ impl Kind {
     }
 
     /// Kinds that are met in the wild and not accepted here.
-    const STRANGERS: [&'static str; 20] = [
+    const STRANGERS: [&'static str; 19] = [
         "$2$",
         "$2x$",
         "$3$",
@@ -97,7 +101,6 @@ impl Kind {
         "$argon2",
         "$scrypt$",
         "$pbkdf2",
-        "{CRYPT}",
         "{MD5}",
         "{SMD5}",
         "{PLAIN}",
@@ -106,6 +109,16 @@ impl Kind {
         "{SHA512}",
         "{SSHA512}",
         "{sha}",
+    ];
+
+    /// What directories and mail servers write before a hash that is accepted without it, in any case.
+    const FOREIGN_PREFIXES: [&'static str; 6] = [
+        "{CRYPT}",
+        "{BCRYPT}",
+        "{BLF-CRYPT}",
+        "{MD5-CRYPT}",
+        "{SHA256-CRYPT}",
+        "{SHA512-CRYPT}",
     ];
 }
 
@@ -123,6 +136,13 @@ impl fmt::Display for HashFault {
                 "a DES crypt hash (htpasswd -d), of which only eight characters of the password count",
             ),
             HashFault::PlainText => f.write_str("plain text, or a hash that lost its \"$\""),
+            HashFault::Digest => f.write_str(
+                "an htdigest line (user:realm:MD5), which is for Digest and not for Basic authentication",
+            ),
+            HashFault::Prefixed(prefix) => write!(
+                f,
+                "a good hash behind a word of other programs: remove the \"{prefix}\" before it"
+            ),
             HashFault::Unknown("") => f.write_str("an unknown kind of hash"),
             HashFault::Unknown(kind) => write!(f, "an unknown kind of hash \"{kind}\""),
             HashFault::Truncated(kind @ (Kind::Sha1 | Kind::SaltedSha1)) => {
@@ -190,6 +210,19 @@ fn guess(text: &str) -> HashFault {
     }
     if text.starts_with("$$") {
         return HashFault::DoubledDollar;
+    }
+    let starts_with = |prefix: &&str| {
+        let start = text.get(..prefix.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    if let Some(prefix) = Kind::FOREIGN_PREFIXES.into_iter().find(starts_with) {
+        let rest = text.get(prefix.len()..).unwrap_or_default();
+        let is_accepted = |known: (&str, Kind)| rest.starts_with(known.0);
+        return if Kind::PREFIXES.into_iter().any(is_accepted) && scheme_of(rest).is_ok() {
+            HashFault::Prefixed(prefix)
+        } else {
+            HashFault::Unknown(prefix)
+        };
     }
     if let Some(stranger) = Kind::STRANGERS
         .into_iter()

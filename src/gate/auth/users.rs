@@ -13,7 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::hash::Hash;
+use super::shape::HashFault;
 use super::toil::Toil;
+use crate::files;
 
 /// Far more than the largest file that makes sense (a million users), and far less than what would hurt to read.
 const LARGEST_FILE: u64 = 256 * 1024 * 1024;
@@ -36,35 +38,51 @@ pub struct Users {
 }
 
 struct User {
-    hash: Hash,
+    secret: Secret,
     line: usize,
 }
 
+/// What stands behind the colon of a line that is right.
+pub(crate) enum Secret {
+    Hash(Hash),
+    /// With `!` or `*` before or in place of the hash, as `passwd -l` and `usermod -L` leave it: no password is right.
+    Locked,
+}
+
 impl Users {
-    /// Reads the contents of a password file, or names all that is wrong with it.
+    /// Reads the contents of a password file, or names all that is wrong with it. No message holds a part of a line, which
+    /// may be a password at any place.
     pub fn parse(bytes: &[u8]) -> Result<Users, Vec<LineFault>> {
+        Users::parse_file(bytes, "FILE")
+    }
+
+    /// `file` is its name as a shell wants it, for hints.
+    fn parse_file(bytes: &[u8], file: &str) -> Result<Users, Vec<LineFault>> {
+        if files::is_utf16(bytes) {
+            let message = files::UTF_16.to_owned();
+            return Err(vec![LineFault { line: 0, message }]);
+        }
         let mut entries: HashMap<Arc<[u8]>, User> = HashMap::new();
         let mut toil = Toil::default();
         let mut faults = Vec::new();
-        for Line {
-            number, content, ..
-        } in lines(bytes)
-        {
+        for line in lines(bytes) {
+            let number = line.number;
             let mut fault = |message| {
                 faults.push(LineFault {
                     line: number,
                     message,
                 })
             };
-            let (user, hash) = match content {
+            let user = match line.content {
                 Content::Nothing => continue,
                 Content::NoColon => {
-                    fault("no colon: \"user:hash\" is wanted, as \"portreeve passwd FILE USER\" writes it, or a \"#\" before a comment".to_owned());
+                    fault(format!(
+                        "no colon: \"user:hash\" is wanted, as \"portreeve passwd {file} USER\" writes it, or a \"#\" before a comment"
+                    ));
                     continue;
                 }
-                Content::User { user, hash } => (user, bytes.get(hash).unwrap_or_default()),
+                Content::User { user, .. } => user,
             };
-            let shown = shown(user);
             if user.is_empty() {
                 fault(
                     "an empty user name: write one before the colon, or remove the line".to_owned(),
@@ -72,23 +90,27 @@ impl Users {
                 continue;
             }
             if user.iter().any(u8::is_ascii_control) {
-                fault(format!(
-                    "user \"{shown}\": a control character in the name: remove it"
-                ));
+                fault("a control character in the user's name: remove it".to_owned());
                 continue;
             }
-            match Hash::parse(hash) {
+            match line.secret(bytes) {
+                Err(wrong @ HashFault::Prefixed(_)) => fault(wrong.to_string()),
                 Err(wrong) => fault(format!(
-                    "user \"{shown}\": {wrong}: make it anew with \"portreeve passwd FILE {shown}\""
+                    "{wrong}: make it anew with \"portreeve passwd {file} USER\""
                 )),
-                Ok(hash) => match entries.entry(user.into()) {
+                Ok(secret) => match entries.entry(user.into()) {
                     Entry::Occupied(first) => fault(format!(
-                        "user \"{shown}\" is on line {} already: remove one of the two",
+                        "the user of line {} again: remove one of the two",
                         first.get().line
                     )),
                     Entry::Vacant(place) => {
-                        toil.include(hash.scheme());
-                        place.insert(User { hash, line: number });
+                        if let Secret::Hash(hash) = &secret {
+                            toil.include(hash.scheme());
+                        }
+                        place.insert(User {
+                            secret,
+                            line: number,
+                        });
                     }
                 },
             }
@@ -96,7 +118,7 @@ impl Users {
         if entries.is_empty() && faults.is_empty() {
             faults.push(LineFault {
                 line: 0,
-                message: "no user in it: add one with \"portreeve passwd FILE USER\"".to_owned(),
+                message: format!("no user in it: add one with \"portreeve passwd {file} USER\""),
             });
         }
         if !faults.is_empty() {
@@ -107,6 +129,7 @@ impl Users {
 
     /// Reads a password file. That it cannot be read is a fault of line 0.
     pub fn load(path: &Path) -> Result<Users, Vec<LineFault>> {
+        let name = files::shell_word(&path.to_string_lossy());
         let mut bytes = Vec::new();
         let read =
             File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
@@ -117,8 +140,8 @@ impl Users {
                     LARGEST_FILE >> 20
                 )
             }
-            Ok(_) => return Users::parse(&bytes),
-            Err(error) => unreadable(&error),
+            Ok(_) => return Users::parse_file(&bytes, &name),
+            Err(error) => unreadable(path, &name, &error),
         };
         Err(vec![LineFault { line: 0, message }])
     }
@@ -129,11 +152,23 @@ impl Users {
         self.entries.len()
     }
 
-    /// The weak kinds of hashes in the file and what to do about them, for the log. `None` if there are none.
-    pub fn weak(&self) -> Option<String> {
+    /// How many of them are locked.
+    pub fn locked(&self) -> usize {
+        let users = self.entries.values();
+        users
+            .filter(|user| matches!(user.secret, Secret::Locked))
+            .count()
+    }
+
+    /// The weak kinds of hashes in the file and what to do about them, for the log. `None` if there are none. `file` is its
+    /// name as a shell wants it.
+    pub fn weak(&self, file: &str) -> Option<String> {
         let mut kinds: Vec<(&str, usize)> = Vec::new();
         for user in self.entries.values() {
-            let scheme = user.hash.scheme();
+            let Secret::Hash(hash) = &user.secret else {
+                continue;
+            };
+            let scheme = hash.scheme();
             if !scheme.is_weak() {
                 continue;
             }
@@ -154,15 +189,19 @@ impl Users {
             })
             .collect();
         Some(format!(
-            "weak hashes: {}: \"portreeve passwd --list FILE\" shows whose, \"portreeve passwd FILE USER\" makes a strong one",
+            "weak hashes: {}: \"portreeve passwd --list {file}\" shows whose, \"portreeve passwd {file} USER\" makes a strong one",
             kinds.join(", ")
         ))
     }
 
-    /// The user of that name. The name is shared, so that holding on to it costs no allocation.
+    /// The user of that name, if one can log in by it: one who is locked is like one who is not there. The name is shared,
+    /// so that holding on to it costs no allocation.
     pub(super) fn find(&self, user: &[u8]) -> Option<(&Arc<[u8]>, &Hash)> {
         let (name, user) = self.entries.get_key_value(user)?;
-        Some((name, &user.hash))
+        match &user.secret {
+            Secret::Hash(hash) => Some((name, hash)),
+            Secret::Locked => None,
+        }
     }
 
     /// Whether `password` is that of `user`. Takes as long as a hash does; if the answer is no, always the same work.
@@ -189,16 +228,13 @@ pub(crate) fn shown(user: &[u8]) -> String {
 }
 
 /// Why a password file cannot be read, and what to do.
-fn unreadable(error: &io::Error) -> String {
+fn unreadable(path: &Path, name: &str, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => {
-            "no such file: make it with \"portreeve passwd FILE USER\"".to_owned()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "permission denied: the user that the gate runs as must be able to read it".to_owned()
+        io::ErrorKind::NotFound if !path.is_symlink() => {
+            format!("no such file: make it with \"portreeve passwd {name} USER\"")
         }
         io::ErrorKind::IsADirectory => "a directory: a file is wanted".to_owned(),
-        _ => format!("cannot be read: {error}"),
+        _ => files::why(path, error),
     }
 }
 
@@ -209,6 +245,28 @@ pub(crate) struct Line<'a> {
     /// Where it is in the file, with its end, without a byte order mark.
     pub(crate) whole: Range<usize>,
     pub(crate) content: Content<'a>,
+}
+
+impl Line<'_> {
+    /// What stands behind the colon of a line with a user, which is part of `bytes`.
+    pub(crate) fn secret(&self, bytes: &[u8]) -> Result<Secret, HashFault> {
+        let Content::User { hash, .. } = &self.content else {
+            return Err(HashFault::Missing);
+        };
+        let text = bytes.get(hash.clone()).unwrap_or_default();
+        if matches!(text.first(), Some(b'!' | b'*')) {
+            return Ok(Secret::Locked);
+        }
+        // user:realm:MD5, where the realm stands in place of the hash.
+        let rest = bytes.get(hash.end..self.whole.end).unwrap_or_default();
+        let sum = rest.trim_ascii().strip_prefix(b":").unwrap_or_default();
+        let is_digest = sum.len() == 32 && sum.iter().all(u8::is_ascii_hexdigit);
+        match Hash::parse(text) {
+            Ok(hash) => Ok(Secret::Hash(hash)),
+            Err(_) if is_digest => Err(HashFault::Digest),
+            Err(fault) => Err(fault),
+        }
+    }
 }
 
 /// What is on a line. No judgement yet.
@@ -315,19 +373,123 @@ mod tests {
         let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [3, 4, 5, 7, 8, 9, 10, 11, 12]);
         for ((_, message), part) in found.iter().zip([
-            "user \"bob\": plain text, or a hash that lost its \"$\": make it anew with \"portreeve passwd FILE bob\"",
+            "plain text, or a hash that lost its \"$\": make it anew with \"portreeve passwd FILE USER\"",
             "no colon",
             "an empty user name",
-            "user \"alice\" is on line 2 already",
+            "the user of line 2 again",
             "DES crypt",
             "no hash after the colon",
             "doubled",
-            "\"g\\u{7}\": a control character",
+            "a control character",
             "truncated bcrypt hash; was a \"$\" eaten by a shell or compose?",
         ]) {
             assert!(message.contains(part), "{message}");
             assert!(!message.contains("hunter2"));
         }
+    }
+
+    #[test]
+    fn no_message_quotes_a_part_of_a_line() {
+        for line in [
+            "hunter2",
+            "hunter2:",
+            "hunter2:hunter2",
+            "hunter2:hunter2:hunter2",
+            "hunter2\u{7}:x",
+            "hunter2:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=\nhunter2:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=",
+            "$2y$04$hunter2:alice",
+            "a:{hunter2}x",
+            "a:$hunter2$x",
+        ] {
+            let found = faults(line.as_bytes());
+            assert_eq!(found.len(), 1, "{line}");
+            assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_locked_user_is_one_who_cannot_log_in() {
+        for locked in [
+            "!",
+            "*",
+            "!!",
+            "!*",
+            "*LK*",
+            "!{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=",
+            "*{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=",
+        ] {
+            let text = format!("{ALICE}\nbob:{locked}\n");
+            let users = Users::parse(text.as_bytes()).ok().unwrap();
+            assert_eq!((users.len(), users.locked()), (2, 1), "{locked}");
+            assert!(users.check(b"alice", b"correct horse"));
+            for password in [&b"correct horse"[..], b"", locked.as_bytes()] {
+                assert!(!users.check(b"bob", password), "{locked}");
+            }
+            assert_eq!(users.weak("FILE"), None);
+            let again = faults(format!("{text}bob:!\n").as_bytes());
+            assert!(
+                matches!(&again[..], [(3, message)] if message.contains("line 2 again")),
+                "{again:?}"
+            );
+        }
+        assert!(Users::parse(b"bob:!\n").is_ok());
+    }
+
+    #[test]
+    fn what_is_of_another_kind_is_called_by_its_name() {
+        let utf16: Vec<u8> = format!("{ALICE}\n")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        for (text, line, part) in [
+            (&utf16[..], 0, "UTF-16"),
+            (&[b"\xff\xfe", &utf16[..]].concat(), 0, "UTF-16"),
+            (
+                b"bob:Registry:0123456789abcdef0123456789ABCDEF\r\n",
+                1,
+                "htdigest",
+            ),
+            (
+                b"bob:{BCRYPT}$2y$04$Rv1V/zQaiFUIGfTtte8ROu4Okb3JZDvJbDLnQyi2Mqz2/JGv7aVHK",
+                1,
+                "remove the \"{BCRYPT}\" before it",
+            ),
+            (
+                b"bob:{blf-crypt}$2y$04$Rv1V/zQaiFUIGfTtte8ROu4Okb3JZDvJbDLnQyi2Mqz2/JGv7aVHK",
+                1,
+                "remove the \"{BLF-CRYPT}\" before it",
+            ),
+            (
+                b"bob:{BCRYPT}rubbish",
+                1,
+                "an unknown kind of hash \"{BCRYPT}\"",
+            ),
+            (
+                b"bob:{CRYPT}HXITJXUuLrQvY",
+                1,
+                "an unknown kind of hash \"{CRYPT}\"",
+            ),
+        ] {
+            let found = faults(text);
+            assert!(
+                matches!(&found[..], [(number, message)] if *number == line && message.contains(part)),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn hints_name_the_file_as_a_shell_wants_it() {
+        let found = Users::parse_file(b"", "'my users'").err().unwrap();
+        assert_eq!(
+            found[0].message,
+            "no user in it: add one with \"portreeve passwd 'my users' USER\""
+        );
+        let missing = Users::load(Path::new("/nowhere/$(x)")).err().unwrap();
+        assert_eq!(
+            missing[0].message,
+            "no such file: make it with \"portreeve passwd '/nowhere/$(x)' USER\""
+        );
     }
 
     #[test]
@@ -364,11 +526,18 @@ mod tests {
 
     #[test]
     fn weak_kinds_are_named() {
-        assert_eq!(Users::parse(ALICE.as_bytes()).ok().unwrap().weak(), None);
+        assert_eq!(
+            Users::parse(ALICE.as_bytes()).ok().unwrap().weak("FILE"),
+            None
+        );
         let text = format!(
             "{ALICE}\n{BOB}\ncarol:{{SHA}}L55TUjtiq8FBorTWAZ0jy6g129A=\ndora:$1$rqiZQ46f$x1FiKirucJ0IHxHLusP7j.\n"
         );
-        let weak = Users::parse(text.as_bytes()).ok().unwrap().weak().unwrap();
+        let weak = Users::parse(text.as_bytes())
+            .ok()
+            .unwrap()
+            .weak("FILE")
+            .unwrap();
         assert!(
             weak.starts_with("weak hashes: $1$ (1 user), {SHA} (2 users): "),
             "{weak}"
