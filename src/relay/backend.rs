@@ -19,6 +19,7 @@ use crate::http::{Framing, Input, RequestHead};
 use crate::leader::step_down;
 use crate::metrics::{BackendStanding, BackendState, Counter};
 use crate::stream::{Patience, Socket, Stream};
+use crate::tls;
 
 /// Idle connections kept for one backend: one for each of the requests that are served at once by default. With fewer, a
 /// busy gate dials and closes all the time (at 256 clients half of its time went there).
@@ -196,7 +197,9 @@ impl Backend {
         };
         stream.patience = Patience::Full;
         stream.socket().time_out_after(self.connect_timeout)?;
-        stream.handshake()?;
+        stream
+            .handshake()
+            .map_err(|error| io::Error::new(error.kind(), tls::trouble(&error, "--backend-ca")))?;
         stream.socket().time_out_after(self.silence)?;
         Ok(Link {
             input: Input::new(stream),

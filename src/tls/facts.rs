@@ -8,16 +8,23 @@ use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate;
-use x509_cert::der::Decode;
 use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityInfoAccessSyntax, BasicConstraints, SubjectAltName, SubjectKeyIdentifier,
+    AuthorityInfoAccessSyntax, BasicConstraints, ExtendedKeyUsage, SubjectAltName,
+    SubjectKeyIdentifier,
 };
 use x509_cert::name::Name;
 
 /// id-at-commonName, X.520.
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+/// id-kp-serverAuth and anyExtendedKeyUsage, RFC 5280, 4.2.1.12.
+const FOR_SERVERS: [ObjectIdentifier; 2] = [
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1"),
+    ObjectIdentifier::new_unwrap("2.5.29.37.0"),
+];
 
 /// The few fields that matter here.
 pub struct Facts {
@@ -35,6 +42,12 @@ pub struct Facts {
     pub subject: Option<String>,
     /// The common name of who signed it.
     pub issuer: Option<String>,
+    /// The whole name of whom it is about, to be compared.
+    pub subject_name: Vec<u8>,
+    /// The whole name of who signed it, to be compared.
+    pub issuer_name: Vec<u8>,
+    /// Servers may use it: extendedKeyUsage says so, or says nothing.
+    pub is_for_servers: bool,
     /// subjectKeyIdentifier.
     pub key_id: Option<Vec<u8>>,
     /// authorityInfoAccess, by which public authorities say where the issuer's certificate is to be had.
@@ -56,6 +69,12 @@ impl Facts {
             Ok(Some((_, SubjectKeyIdentifier(id)))) => Some(id.as_bytes().to_vec()),
             _ => None,
         };
+        let is_for_servers = match body.get::<ExtendedKeyUsage>() {
+            Ok(Some((_, ExtendedKeyUsage(uses)))) => {
+                uses.iter().any(|usage| FOR_SERVERS.contains(usage))
+            }
+            _ => true,
+        };
         Some(Facts {
             names,
             not_before: body.validity.not_before.to_system_time(),
@@ -64,6 +83,9 @@ impl Facts {
             is_ca,
             subject: common_name(&body.subject),
             issuer: common_name(&body.issuer),
+            subject_name: body.subject.to_der().ok()?,
+            issuer_name: body.issuer.to_der().ok()?,
+            is_for_servers,
             key_id,
             tells_of_its_issuer: matches!(body.get::<AuthorityInfoAccessSyntax>(), Ok(Some(_))),
         })

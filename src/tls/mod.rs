@@ -19,6 +19,7 @@ pub(crate) mod scratch;
 mod self_signed;
 mod server;
 mod store;
+mod trouble;
 
 use std::sync::{Arc, LazyLock};
 
@@ -32,6 +33,7 @@ pub use pair::{Pair, PairFault, Which, load_pair};
 pub use presented::{Issuer, Presented, Recorder, look};
 pub use self_signed::SelfSigned;
 pub use server::server_config;
+pub use trouble::{trouble, trouble_of};
 
 /// The only protocol spoken over TLS here, on both sides (RFC 7301 names it). A client that offers only others is
 /// refused by rustls with `no_application_protocol`.

@@ -13,6 +13,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
+use super::client::trust_anchors;
 use super::facts::{Facts, date};
 use super::{pem, provider};
 
@@ -163,6 +164,19 @@ impl Pair {
                     .to_owned(),
             );
         }
+        let leaf = self.leaf().and_then(Facts::read);
+        if leaf.is_some_and(|leaf| !leaf.is_for_servers) {
+            warnings.push(
+                "the certificate is not for servers (its extendedKeyUsage lacks serverAuth): clients refuse it"
+                    .to_owned(),
+            );
+        }
+        warnings.extend(missing_issuer(&self.key.cert).map(|issuer| {
+            format!(
+                "the certificate of its issuer {issuer:?} is not in the file, and clients that lack it refuse the \
+                 server's: put it behind that one, as in the fullchain.pem of ACME clients"
+            )
+        }));
         warnings
     }
 
@@ -206,6 +220,36 @@ fn readable(chain: Vec<CertificateDer<'static>>) -> Result<Vec<CertificateDer<'s
         }
     }
     Ok(chain)
+}
+
+/// Who signed the last certificate that belongs to the chain, if an intermediate is missing there. That can be told where the
+/// server's own certificate stands alone and says where its issuer's is to be had, as public authorities do, who sign by
+/// intermediates; and where others in the file have signed nothing. A private CA that is no intermediate is known to clients
+/// and need not be in the file.
+fn missing_issuer(chain: &[CertificateDer<'_>]) -> Option<String> {
+    let facts: Vec<Facts> = chain.iter().map(Facts::read).collect::<Option<_>>()?;
+    let mut last = facts.first()?;
+    let mut length = 1;
+    while last.subject_name != last.issuer_name && length < facts.len() {
+        let mut later = facts.iter().skip(1);
+        match later.find(|other| other.subject_name == last.issuer_name) {
+            Some(signer) => (last, length) = (signer, length + 1),
+            None => break,
+        }
+    }
+    let is_alone = length == 1;
+    let can_be_told = is_alone && (facts.len() > 1 || last.tells_of_its_issuer);
+    if !can_be_told || last.subject_name == last.issuer_name {
+        return None;
+    }
+    let roots = trust_anchors(None).unwrap_or_default();
+    let is_root = |root: &CertificateDer<'_>| {
+        Facts::read(root).is_some_and(|root| root.subject_name == last.issuer_name)
+    };
+    if roots.iter().any(is_root) {
+        return None;
+    }
+    Some(last.issuer.clone().unwrap_or_default())
 }
 
 fn fits_a_later_one(key: &CertifiedKey) -> bool {

@@ -91,6 +91,7 @@ fn an_api_that_nobody_can_reach_or_trust_lets_nobody_in() {
         Backend::script(|mut peer| peer.until_closed().map(drop)),
     );
     let tls = Backend::script_tls(serve(|_| answer("200 OK", &[])));
+    let clear = clear_server();
     let (dir, other) = (Dir::new(), Ca::new());
     let ca = dir.file("ca.pem", other.pem());
     let untrusted: &[&str] = &["--auth-ca", &ca];
@@ -106,7 +107,16 @@ fn an_api_that_nobody_can_reach_or_trust_lets_nobody_in() {
             "no answer in time",
         ),
         (silent.url().to_owned(), &[], "no answer in time"),
-        (tls.url().to_owned(), untrusted, "invalid peer certificate"),
+        (
+            tls.url().to_owned(),
+            untrusted,
+            "that has by --auth-ca FILE",
+        ),
+        (
+            clear.url().replace("http", "https"),
+            untrusted,
+            "write http:// if it is meant",
+        ),
         (tls.url().replace("https", "http"), &[], "not proper HTTP"),
         (
             silent.url().replace("http", "https"),
@@ -258,4 +268,12 @@ fn under_256_who_wait_for_a_hanging_api_a_remembered_one_goes_through_at_once() 
         assert!(begun.elapsed() < Duration::from_secs(6));
     }
     assert_eq!(backend.requests().len(), 1 + 20);
+}
+
+/// Answers whatever comes as servers in the clear answer a TLS client.
+fn clear_server() -> Backend {
+    Backend::script(|mut peer| {
+        peer.exactly(1)?;
+        peer.say("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+    })
 }

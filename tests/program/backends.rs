@@ -243,9 +243,24 @@ fn a_backend_over_tls_is_verified() {
         let reached = backend.requests().len() - before;
         assert_eq!(reached, if status == 200 { 2 } else { 0 });
         if status == 502 {
-            gate.log.wait_for("the certificate", |line| {
-                line.to_lowercase().contains("certificate")
-            });
+            gate.log.wait_for_text("certificate");
+            gate.messages.wait_for_text("that has by --backend-ca FILE");
         }
     }
+}
+
+#[test]
+fn a_backend_that_does_not_speak_tls_is_called_that() {
+    let backend = Backend::script(|mut peer| {
+        peer.exactly(1)?;
+        peer.say("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+    });
+    let dir = Dir::new();
+    let ca = dir.file("ca.pem", Ca::new().pem());
+    let url = backend.url().replace("http", "https");
+    let gate = Gate::start(&["--backend", &url, "--backend-ca", &ca]);
+    assert_eq!(gate.http().ask("GET /v2/", &[AUTH]).status(), 502);
+    gate.messages
+        .wait_for_text("is down: it does not answer in TLS; write http:// if");
+    gate.log.wait_for_text("write http:// if");
 }

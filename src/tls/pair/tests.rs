@@ -284,3 +284,89 @@ fn dates_and_missing_names_are_warnings() {
         .unwrap();
     assert!(bare.warnings(start + day)[0].contains("no subjectAltName"));
 }
+
+/// A root, an intermediate and a server's certificate that it signed, with these extensions: `leaf.crt` and `leaf.key`.
+fn signed_by_an_intermediate(scratch: &Scratch, extensions: &str) {
+    let request =
+        |name: &str| format!("req -newkey {P256} -nodes -subj /CN={name} -keyout {name}.key");
+    let ca = scratch.file("ca.ext", "basicConstraints=critical,CA:TRUE\n");
+    let leaf = scratch.file(
+        "leaf.ext",
+        format!("subjectAltName=DNS:leaf.example\n{extensions}"),
+    );
+    openssl(
+        scratch,
+        &format!("{} -x509 -days 90 -out root.crt", request("root")),
+    );
+    for (name, signer, file) in [("middle", "root", ca), ("leaf", "middle", leaf)] {
+        openssl(scratch, &format!("{} -out {name}.csr", request(name)));
+        openssl(
+            scratch,
+            &format!(
+                "x509 -req -in {name}.csr -CA {signer}.crt -CAkey {signer}.key -CAcreateserial -days 90 \
+                 -extfile {} -out {name}.crt",
+                file.display()
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_missing_intermediate_is_worth_a_warning_where_it_can_be_told() {
+    const TELLS: &str = "authorityInfoAccess=caIssuers;URI:http://ca.example/middle.der\n";
+    let scratch = Scratch::new();
+    let of = |parts: &[&str]| {
+        let text: String = parts
+            .iter()
+            .map(|part| fs::read_to_string(scratch.path().join(format!("{part}.crt"))).unwrap())
+            .collect();
+        let chain = scratch.file("chain.crt", text);
+        let pair = load_pair(&chain, &scratch.path().join("leaf.key"));
+        pair.map_err(|_| "good")
+            .unwrap()
+            .warnings(SystemTime::now())
+    };
+    signed_by_an_intermediate(&scratch, TELLS);
+    for (parts, is_missing) in [
+        (&["leaf"][..], true),
+        (&["leaf", "root"], true),
+        (&["leaf", "middle"], false),
+        (&["leaf", "middle", "root"], false),
+        (&["leaf", "root", "middle"], false),
+    ] {
+        let warnings = of(parts);
+        let is_said = warnings.iter().any(|warning| {
+            warning.starts_with("the certificate of its issuer \"middle\" is not in the file")
+        });
+        assert_eq!(is_said, is_missing, "{parts:?}: {warnings:?}");
+        assert_eq!(warnings.len(), usize::from(is_missing), "{warnings:?}");
+    }
+    // It may be a private CA that clients know.
+    signed_by_an_intermediate(&scratch, "");
+    assert_eq!(of(&["leaf"]), [""; 0]);
+}
+
+#[test]
+fn a_certificate_that_is_not_for_servers_is_worth_a_warning() {
+    let scratch = Scratch::new();
+    for (usage, is_right) in [
+        ("extendedKeyUsage=clientAuth\n", false),
+        ("extendedKeyUsage=codeSigning,emailProtection\n", false),
+        ("extendedKeyUsage=clientAuth,serverAuth\n", true),
+        ("extendedKeyUsage=anyExtendedKeyUsage\n", true),
+        ("", true),
+    ] {
+        signed_by_an_intermediate(&scratch, usage);
+        let at = |name: &str| scratch.path().join(name);
+        let pair = load_pair(&at("leaf.crt"), &at("leaf.key"));
+        let warnings = pair
+            .map_err(|_| "good")
+            .unwrap()
+            .warnings(SystemTime::now());
+        assert_eq!(warnings.is_empty(), is_right, "{usage}: {warnings:?}");
+        assert!(
+            is_right || warnings[0].contains("not for servers"),
+            "{warnings:?}"
+        );
+    }
+}

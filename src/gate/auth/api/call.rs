@@ -31,6 +31,8 @@ const IDLE_AT_MOST: Duration = Duration::from_secs(3);
 const IDLE_CONNECTIONS: usize = 16;
 /// A call that is given this much less than its whole time is cut short.
 const HARDLY_LESS: Duration = Duration::from_millis(50);
+/// The setting that names whom to trust.
+const CA: &str = "--auth-ca";
 
 /// Whom to ask, and how.
 #[derive(Clone)]
@@ -236,9 +238,9 @@ fn reason(error: &Error) -> String {
         Error::LargeResponseHeader(..) => format!("a head over {LONGEST_HEAD} bytes"),
         Error::Protocol(error) => format!("not proper HTTP: {error}"),
         Error::Http(error) => format!("not proper HTTP: {error}"),
-        Error::Rustls(error) => format!("tls: {error}"),
+        Error::Rustls(error) => format!("tls: {}", tls::trouble_of(error, CA)),
         Error::Io(error) if matches!(error.kind(), io::ErrorKind::InvalidData) => {
-            format!("tls: {error}")
+            format!("tls: {}", tls::trouble(error, CA))
         }
         error if is_hang_up(error) => "it closed the connection without an answer".to_owned(),
         Error::Io(error) => crate::log::reason(error),
