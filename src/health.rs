@@ -17,6 +17,7 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 
 use crate::config::{Admin, HostPort, Listen, Settings};
 use crate::http::ResponseHead;
+use crate::terminal::complain;
 use crate::tls;
 
 /// For connecting, and for each read and write after it. Health checks give up after some seconds.
@@ -29,7 +30,7 @@ pub fn run(settings: Settings) -> ExitCode {
     match ask(&settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            eprintln!("portreeve: {reason}");
+            complain(&format!("portreeve: {reason}"));
             ExitCode::FAILURE
         }
     }

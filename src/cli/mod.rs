@@ -12,25 +12,20 @@ use self::{
 };
 use crate::{
     cert::{self, CertRequest},
-    config::{Fault, Flags, Purpose, Settings},
+    config::{Flags, Purpose, Settings, in_order},
     doctor::{self, DoctorRequest, Form},
     health,
     passwd::{self, Action, PasswdRequest, Source},
     server,
+    terminal::{Output, complain},
 };
 use argh::FromArgs;
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{ffi::OsString, io::Write, process::ExitCode};
 
 /// It failed while it ran.
 const FAILED: u8 = 1;
 /// The command line is wrong.
 const WRONG_USAGE: u8 = 2;
-/// The configuration is wrong: `EX_CONFIG` of sysexits.
-const WRONG_CONFIGURATION: u8 = 78;
 
 /// Does what the arguments say; the first one is the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -136,7 +131,7 @@ fn dispatch(command: Command) -> ExitCode {
             match Settings::load(flags.flags(), std::env::vars_os(), Purpose::Health) {
                 Ok(settings) => health::run(settings),
                 Err(faults) => {
-                    report(&faults);
+                    server::report(&faults);
                     // Whoever probes knows two answers.
                     ExitCode::from(FAILED)
                 }
@@ -153,7 +148,7 @@ fn with_settings(
     purpose: Purpose,
     run: impl FnOnce(Settings) -> ExitCode,
 ) -> ExitCode {
-    let (settings, mut faults) = Settings::read(flags, std::env::vars_os(), purpose);
+    let (mut settings, mut faults) = Settings::read(flags, std::env::vars_os(), purpose);
     for warning in &settings.warnings {
         complain(&format!("portreeve: warning: {warning}"));
     }
@@ -161,19 +156,13 @@ fn with_settings(
         return run(settings);
     }
     // All that is wrong is said at once: a slip in one line hides nothing in the files that others name.
-    faults.extend(server::faults(&settings));
-    report(&faults);
-    ExitCode::from(WRONG_CONFIGURATION)
-}
-
-fn report(faults: &[Fault]) {
-    for fault in faults {
-        complain(&fault.to_string());
-    }
+    faults.extend(server::faults(&mut settings));
+    server::report(&in_order(faults));
+    ExitCode::from(server::WRONG_CONFIGURATION)
 }
 
 fn change_passwords(request: &PasswdRequest) -> ExitCode {
-    match passwd::run(request, &mut io::stdout().lock()) {
+    match passwd::run(request, &mut Output) {
         Ok(passwd::Outcome::Done) => ExitCode::SUCCESS,
         Ok(passwd::Outcome::WrongPassword) => ExitCode::from(FAILED),
         Err(reason) => {
@@ -184,7 +173,7 @@ fn change_passwords(request: &PasswdRequest) -> ExitCode {
 }
 
 fn make_certificate(request: &CertRequest) -> ExitCode {
-    match cert::run(request, &mut io::stdout().lock()) {
+    match cert::run(request, &mut Output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             complain(&format!("portreeve: {reason}"));
@@ -194,7 +183,7 @@ fn make_certificate(request: &CertRequest) -> ExitCode {
 }
 
 fn examine(request: &DoctorRequest) -> ExitCode {
-    match doctor::run(request, &mut io::stdout().lock()) {
+    match doctor::run(request, &mut Output) {
         Ok(doctor::Health::Well) => ExitCode::SUCCESS,
         Ok(doctor::Health::Unwell) => ExitCode::from(FAILED),
         Err(reason) => {
@@ -252,21 +241,15 @@ impl From<Passwd> for PasswdRequest {
     }
 }
 
-/// Standard output, for what was asked. A reader who has seen enough (`| head`) is no failure.
+/// Standard output, for what was asked.
 fn tell(text: &str) -> ExitCode {
-    let mut stdout = io::stdout().lock();
-    match stdout
+    match Output
         .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
+        .and_then(|()| Output.flush())
     {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(FAILED),
-        _ => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(FAILED),
+        Ok(()) => ExitCode::SUCCESS,
     }
-}
-
-/// Standard error. There is nobody to tell when that fails.
-fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 #[cfg(test)]

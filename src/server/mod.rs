@@ -12,6 +12,7 @@ mod poller;
 mod prepare;
 mod queues;
 mod reload;
+mod unit;
 mod volatile;
 mod workers;
 
@@ -27,12 +28,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::admin::{Admin, Watched};
-use crate::config::{Fault, Settings};
+use crate::config::{Fault, Settings, in_order};
 use crate::connection::{Duty, Forwarding, RequestIds, Seats, Service, Timeouts};
+use crate::files::Reader;
 use crate::gate::Gatekeeper;
 use crate::log;
 use crate::metrics::{self, Standing};
 use crate::relay::Relay;
+use crate::terminal::{complain, tell};
 use crate::tls::Certificates;
 use asking::Discovery;
 use handed_over::HandedOver;
@@ -40,6 +43,7 @@ use listener::Listener;
 use poller::{Limits, Poller};
 use prepare::{Prepared, Writing, prepare};
 use reload::{Asked, Files};
+use unit::Unit;
 use workers::Workers;
 
 /// Wrong configuration, as sysexits.h has it.
@@ -92,7 +96,8 @@ fn start(settings: Settings, role: Role) -> ExitCode {
         Ok(ready) => ready,
         Err(faults) => {
             log::flush();
-            return report(&faults);
+            report(&in_order(faults));
+            return ExitCode::from(WRONG_CONFIGURATION);
         }
     };
     let done = run(&settings, role, before, prepared, bound, signals);
@@ -116,40 +121,59 @@ fn log_panics() {
 }
 
 /// Reports every fault that `serve` would start with, and binds nothing.
-pub fn check(settings: Settings) -> ExitCode {
-    match prepare(&settings, Writing::Refused) {
-        Ok(prepared) => {
-            let discovery = asking::probe(&settings, &prepared.authority);
-            let mut warnings = prepared.warnings;
-            match discovery {
-                Some(Discovery::Fault(fault)) => return report(&[fault]),
-                Some(Discovery::Warning(warning)) => warnings.push(warning),
-                None => {}
-            }
-            warnings
-                .iter()
-                .for_each(|warning| eprintln!("warning: {warning}"));
-            prepared.words.iter().for_each(|word| println!("{word}"));
-            println!("the configuration is good");
+pub fn check(mut settings: Settings) -> ExitCode {
+    let unit = Unit::of_the_service();
+    if let Some(unit) = &unit {
+        unit.lend_credentials(&mut settings);
+    }
+    let (prepared, mut faults) = match prepare(&settings, Writing::Refused) {
+        Ok(prepared) => (Some(prepared), Vec::new()),
+        Err(faults) => (None, faults),
+    };
+    let mut warnings = Vec::new();
+    if let Some(unit) = &unit {
+        unit.examine(&mut settings, &mut faults, &mut warnings);
+    }
+    if let Some(prepared) = &prepared {
+        warnings.extend(prepared.warnings.iter().cloned());
+        match asking::probe(&settings, &prepared.authority) {
+            Some(Discovery::Fault(fault)) => faults.push(fault),
+            Some(Discovery::Warning(warning)) => warnings.push(warning),
+            None => {}
+        }
+    }
+    for warning in &warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    match prepared {
+        Some(prepared) if faults.is_empty() => {
+            prepared.words.iter().for_each(|word| tell(word));
+            tell("the configuration is good");
             ExitCode::SUCCESS
         }
-        Err(faults) => report(&faults),
+        _ => {
+            report(&in_order(faults));
+            ExitCode::from(WRONG_CONFIGURATION)
+        }
     }
 }
 
 /// What is wrong in the files that these settings name.
-pub fn faults(settings: &Settings) -> Vec<Fault> {
+pub fn faults(settings: &mut Settings) -> Vec<Fault> {
+    if let Some(unit) = Unit::of_the_service() {
+        unit.lend_credentials(settings);
+    }
     prepare(settings, Writing::Refused)
         .err()
         .unwrap_or_default()
 }
 
-fn report(faults: &[Fault]) -> ExitCode {
+/// Says on standard error, or to the journal, what is wrong.
+pub fn report(faults: &[Fault]) {
     let priority = log::priority(::log::Level::Error);
-    faults
-        .iter()
-        .for_each(|fault| eprintln!("{priority}{fault}"));
-    ExitCode::from(WRONG_CONFIGURATION)
+    for fault in faults {
+        complain(&format!("{priority}{fault}"));
+    }
 }
 
 /// Everything that listens.
@@ -188,10 +212,13 @@ fn bind(
 
 fn bind_reason(error: &io::Error) -> String {
     let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program listens there",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
-        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
-        _ => "",
+        io::ErrorKind::AddrInUse => "; another program listens there".to_owned(),
+        io::ErrorKind::PermissionDenied => format!(
+            " for user {}; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+            Reader::of_this_process()
+        ),
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address".to_owned(),
+        _ => String::new(),
     };
     format!("{}{remedy}", log::reason(error))
 }

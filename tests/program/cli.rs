@@ -172,8 +172,27 @@ fn a_password_in_an_argument_is_not_repeated() {
 }
 
 #[test]
-fn nobody_reading_is_no_reason_to_panic() {
-    for (arguments, expected) in [(&["serve", "--help"][..], 0), (&[], 2)] {
+fn nobody_reading_is_no_reason_to_panic_or_to_fail() {
+    let path = std::env::temp_dir().join(format!("portreeve-unread-{}", std::process::id()));
+    std::fs::write(&path, "alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n").unwrap();
+    let users = path.to_str().unwrap();
+    let listen = "--listen=http://127.0.0.1:0";
+    let good = ["check", listen, "--backend=unix:/r", "--htpasswd", users];
+    let cases = [
+        (&["serve", "--help"][..], 0),
+        (&["--version"], 0),
+        (&[], 2),
+        (&["frobnicate"], 2),
+        (&good, 0),
+        (&["check", listen], 78),
+        (
+            &["serve", listen, "--backend=unix:/r", "--htpasswd=/nowhere"],
+            78,
+        ),
+        (&["health", "--listen=unix:/nowhere"], 1),
+        (&["passwd", "--list", users], 0),
+    ];
+    for (arguments, expected) in cases {
         let status = Command::new(env!("CARGO_BIN_EXE_portreeve"))
             .args(arguments)
             .env_clear()
@@ -182,8 +201,65 @@ fn nobody_reading_is_no_reason_to_panic() {
             .stderr(closed_pipe())
             .status()
             .unwrap();
-        assert_eq!(status.code(), Some(expected));
+        assert_eq!(
+            status.code(),
+            Some(expected),
+            "{arguments:?}, a closed pipe"
+        );
+        let status = Command::new("/bin/sh")
+            .args(["-c", "exec \"$@\" >&- 2>&-", "sh"])
+            .arg(env!("CARGO_BIN_EXE_portreeve"))
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(expected), "{arguments:?}, closed");
     }
+    // A full disk: what was asked for is lost where it is all there is, and the verdict of `check` is not.
+    for (arguments, expected) in [(&["--version"][..], 1), (&good, 0), (&["check"], 78)] {
+        let full = || {
+            std::fs::File::options()
+                .write(true)
+                .open("/dev/full")
+                .unwrap()
+        };
+        let status = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(full())
+            .stderr(full())
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(expected), "{arguments:?}, full");
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_file_that_is_not_there_is_all_that_is_said() {
+    let outcome = portreeve(["check", "--config", "/nowhere/portreeve.conf"], &[]);
+    assert_eq!(
+        (outcome.status, outcome.stderr.as_str()),
+        (
+            Some(78),
+            "--config \"/nowhere/portreeve.conf\": no such file or directory\n"
+        )
+    );
+}
+
+#[test]
+fn one_dash_is_one_too_few() {
+    let outcome = portreeve(["serve", "-listen", "https://[::]:443"], &[]);
+    assert_eq!(outcome.status, Some(2));
+    assert!(
+        outcome
+            .stderr
+            .starts_with("portreeve: no such flag \"-listen\"; did you mean --listen?\n"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 /// The writing end of a pipe that nobody reads.

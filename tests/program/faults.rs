@@ -3,8 +3,13 @@
 
 use crate::support::certificates::Ca;
 use crate::support::gate::{refused, run, run_with};
-use crate::support::{Client, Dir, Gate, HTPASSWD};
+use crate::support::{AUTH, Backend, Client, Dir, Gate, HTPASSWD, basic};
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
 
 const BACKEND: &[&str] = &["--backend", "http://127.0.0.1:5000"];
 
@@ -298,4 +303,338 @@ fn check_is_content_with_what_serve_takes_and_binds_nothing() {
         b"",
     );
     assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
+}
+
+/// The configuration of a gate with a certificate, in `dir` or wherever it will be seen as `seen`.
+fn configuration(dir: &Dir, seen: &str) -> String {
+    let pair = Ca::new().sign(&["localhost"]);
+    dir.file("cert.pem", &pair.cert);
+    dir.file("key.pem", &pair.key);
+    dir.file("users", HTPASSWD);
+    format!(
+        "listen https://127.0.0.1:0\nbackend http://127.0.0.1:5000\nhtpasswd {seen}/users\n\
+         tls-cert {seen}/cert.pem\ntls-key {seen}/key.pem\n"
+    )
+}
+
+#[test]
+fn a_comment_behind_a_value_is_no_part_of_a_path() {
+    let dir = Dir::new();
+    let place = dir.path("ca2");
+    let users = dir.file("users", HTPASSWD);
+    let config = dir.file(
+        "portreeve.conf",
+        format!("backend unix:/r\nhtpasswd \"{users}\"\ntls-self-signed {place} # private CA\n"),
+    );
+    let outcome = run(&["serve", "--config", &config]);
+    assert_eq!(outcome.code(), Some(78), "{outcome:#?}");
+    let starts = [
+        format!("{config}:2: htpasswd \"\\\"{users}\\\"\": the quotes would be part"),
+        format!("{config}:3: tls-self-signed \"{place} # private CA\": a comment is a line"),
+    ];
+    assert_eq!(outcome.stderr.len(), starts.len(), "{outcome:#?}");
+    for (line, start) in outcome.stderr.iter().zip(starts) {
+        assert!(line.starts_with(&start), "{line}\n{start}");
+    }
+    let made = fs::read_dir(dir.as_path()).unwrap().count();
+    assert_eq!(made, 2, "something was made");
+}
+
+#[test]
+fn files_in_utf16_are_named_as_that() {
+    let dir = Dir::new();
+    let utf16 = |text: &str| -> Vec<u8> {
+        let words = std::iter::once(0xfeff).chain(text.encode_utf16());
+        words.flat_map(u16::to_le_bytes).collect()
+    };
+    let users = dir.file("users", utf16(HTPASSWD));
+    faulty(
+        &dir,
+        &["--htpasswd", &users, BACKEND[0], BACKEND[1]],
+        &[&format!("--htpasswd \"{users}\": UTF-16")],
+    );
+    let config = dir.file("portreeve.conf", utf16("backend unix:/r\n"));
+    let outcome = run(&["check", "--config", &config]);
+    assert_eq!(outcome.code(), Some(78));
+    let start = format!("--config \"{config}\": UTF-16");
+    assert!(
+        matches!(&outcome.stderr[..], [only] if only.starts_with(&start)),
+        "{outcome:#?}"
+    );
+    for action in ["--list", "--delete", "--verify", "--stdin"] {
+        let user = (action != "--list").then_some("alice");
+        let mut args = vec!["passwd", action, &users];
+        args.extend(user);
+        let outcome = run_with(&args, &[], b"secret\n");
+        assert_eq!(outcome.code(), Some(1), "{outcome:#?}");
+        assert!(
+            outcome.text().contains("UTF-16") || action == "--verify",
+            "{outcome:#?}"
+        );
+    }
+    assert_eq!(fs::read(&users).unwrap(), utf16(HTPASSWD));
+}
+
+#[test]
+fn a_locked_user_is_no_fault_and_cannot_log_in() {
+    let dir = Dir::new();
+    let users = dir.file(
+        "locked",
+        format!("{HTPASSWD}bob:!{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\ncarol:*\n"),
+    );
+    let checked = run(&[
+        "check",
+        "--listen=http://127.0.0.1:0",
+        "--htpasswd",
+        &users,
+        BACKEND[0],
+        BACKEND[1],
+    ]);
+    assert_eq!(checked.code(), Some(0), "{checked:#?}");
+    assert!(checked.text().contains("for 3 users in"), "{checked:#?}");
+    assert!(checked.text().contains("(2 locked)"), "{checked:#?}");
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url(), "--htpasswd", &users]);
+    let mut client = gate.http();
+    assert_eq!(client.ask("GET /v2/", &[AUTH]).status(), 200);
+    for user in ["bob", "carol"] {
+        let field = basic(user.as_bytes(), b"secret");
+        assert_eq!(client.ask("GET /v2/", &[&field]).status(), 401, "{user}");
+    }
+    let list = run(&["passwd", "--list", &users]);
+    let locked = list.stdout.iter().filter(|line| line.ends_with("  locked"));
+    assert_eq!(locked.count(), 2, "{list:#?}");
+    let verified = run_with(
+        &["passwd", "--verify", "--stdin", &users, "bob"],
+        &[],
+        b"secret\n",
+    );
+    assert_eq!(verified.code(), Some(1));
+    assert!(verified.text().contains("locked"), "{verified:#?}");
+}
+
+#[test]
+fn a_dangling_certificate_link_says_where_it_points() {
+    let dir = Dir::new();
+    let config = configuration(&dir, dir.as_path().to_str().unwrap());
+    let config = dir.file("portreeve.conf", config);
+    let cert = dir.path("cert.pem");
+    fs::remove_file(&cert).unwrap();
+    symlink("archive/cert1.pem", &cert).unwrap();
+    let outcome = run(&["check", "--config", &config]);
+    let expected = format!(
+        "{config}:4: tls-cert \"{cert}\": a link that leads to \"{}\", where there is nothing",
+        dir.path("archive/cert1.pem")
+    );
+    assert_eq!(outcome.stderr, [expected]);
+}
+
+#[test]
+fn a_certificate_that_clients_will_refuse_is_told_of_by_check() {
+    let dir = Dir::new();
+    let config = configuration(&dir, dir.as_path().to_str().unwrap());
+    let config = dir.file("portreeve.conf", config);
+    let pair = Ca::new().sign(&[]);
+    dir.file("cert.pem", &pair.cert);
+    dir.file("key.pem", &pair.key);
+    let outcome = run(&["check", "--config", &config]);
+    assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
+    let told = outcome
+        .stdout
+        .iter()
+        .any(|line| line.starts_with("certificate without names, until "));
+    assert!(told, "{outcome:#?}");
+    assert!(
+        outcome.text().contains("has no subjectAltName"),
+        "{outcome:#?}"
+    );
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn a_start_without_permission_names_the_user_and_the_two_ways() {
+    let dir = Dir::new();
+    let place = dir.as_path().to_str().unwrap();
+    let config = dir.file("portreeve.conf", configuration(&dir, place));
+    fs::set_permissions(dir.as_path(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(dir.path("key.pem"), Permissions::from_mode(0o0)).unwrap();
+    // Root may read everything.
+    let program = dir.path("portreeve");
+    fs::copy(env!("CARGO_BIN_EXE_portreeve"), &program).unwrap();
+    const SOMEBODY: u32 = 4_000_042;
+    let mut command = Command::new(&program);
+    command.args(["serve", "--config", &config]).env_clear();
+    command.env("INVOCATION_ID", "1");
+    let user = if is_root() {
+        command.uid(SOMEBODY).gid(SOMEBODY);
+        SOMEBODY.to_string()
+    } else {
+        String::new()
+    };
+    let output = command.output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    let key = dir.path("key.pem");
+    for part in [
+        format!("{config}:5: tls-key \"{key}\": permission denied: user {user}"),
+        format!("may not read \"{key}\"; let a group of that user read it"),
+        "LoadCredential=".to_owned(),
+    ] {
+        assert!(said.contains(&part), "no {part:?} in {said}");
+    }
+}
+
+/// A root directory for the built program, which holds nothing but what it needs to run.
+fn small_world(dir: &Dir) {
+    let at = |path: &str| dir.as_path().join(path.trim_start_matches('/'));
+    let put = |from: &str, to: &str| {
+        fs::create_dir_all(at(to).parent().unwrap()).unwrap();
+        fs::copy(from, at(to)).unwrap();
+    };
+    put(env!("CARGO_BIN_EXE_portreeve"), "/usr/bin/portreeve");
+    let output = Command::new("ldd")
+        .arg(env!("CARGO_BIN_EXE_portreeve"))
+        .output()
+        .unwrap();
+    let libraries = String::from_utf8_lossy(&output.stdout);
+    for word in libraries.split_whitespace() {
+        if word.starts_with('/') && Path::new(word).is_file() {
+            put(word, word);
+        }
+    }
+}
+
+#[test]
+fn check_as_root_tells_what_the_user_of_the_service_cannot_read() {
+    if !is_root() {
+        return;
+    }
+    let dir = Dir::new();
+    small_world(&dir);
+    let write = |path: &str, contents: &str| {
+        let path = dir.path(path);
+        fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    };
+    let mode = |path: &str, mode| {
+        fs::set_permissions(dir.path(path), Permissions::from_mode(mode)).unwrap();
+    };
+    let in_place = Dir::new();
+    write(
+        "etc/portreeve/portreeve.conf",
+        &configuration(&in_place, "/etc/live"),
+    );
+    for name in ["cert.pem", "key.pem", "users"] {
+        let contents = fs::read_to_string(in_place.path(name)).unwrap();
+        write(&format!("etc/live/{name}"), &contents);
+    }
+    write(
+        "usr/lib/systemd/system/portreeve.service",
+        include_str!("../../packaging/systemd/portreeve.service"),
+    );
+    write(
+        "etc/passwd",
+        "root:x:0:0::/:/bin/sh\nportreeve:x:998:997::/:/bin/false\n",
+    );
+    write(
+        "etc/group",
+        "root:x:0:\nportreeve:x:997:\nssl-cert:x:110:\n",
+    );
+    for path in ["", "etc", "etc/live", "etc/portreeve"] {
+        mode(path, 0o755);
+    }
+    let check = |config: &str| {
+        let output = Command::new("chroot")
+            .arg(dir.as_path())
+            .args(["/usr/bin/portreeve", "check", "--config", config])
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output))
+    };
+    const CONFIG: &str = "/etc/portreeve/portreeve.conf";
+    const REMEDY: &str =
+        "let a group of that user read it, or have systemd hand it over by LoadCredential=";
+    let (code, said) = check(CONFIG);
+    assert_eq!(code, Some(0), "{said}");
+
+    // As certbot leaves its directories.
+    mode("etc/live", 0o700);
+    let (code, said) = check(CONFIG);
+    assert_eq!(code, Some(78), "{said}");
+    for (line, name, file) in [
+        (3, "htpasswd", "users"),
+        (4, "tls-cert", "cert.pem"),
+        (5, "tls-key", "key.pem"),
+    ] {
+        let expected = format!(
+            "{CONFIG}:{line}: {name} \"/etc/live/{file}\": user portreeve, as which the service runs, may not enter \
+             \"/etc/live\"; {REMEDY}"
+        );
+        assert!(said.contains(&expected), "no {expected:?} in {said}");
+    }
+
+    // Another gate's settings are none of the service's.
+    let other = fs::read_to_string(dir.path("etc/portreeve/portreeve.conf")).unwrap();
+    write("other.conf", &other);
+    let (code, said) = check("/other.conf");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("warning: /other.conf:5: tls-key"), "{said}");
+
+    // What nobody forbids, and the unit hides.
+    write(
+        "home/key.pem",
+        &fs::read_to_string(in_place.path("key.pem")).unwrap(),
+    );
+    mode("etc/live", 0o755);
+    write(
+        "etc/portreeve/portreeve.conf",
+        &other.replace("/etc/live/key.pem", "/home/key.pem"),
+    );
+    let (code, said) = check(CONFIG);
+    assert_eq!(code, Some(78), "{said}");
+    let expected = format!(
+        "{CONFIG}:5: tls-key \"/home/key.pem\": the service does not see \"/home\" (ProtectHome= of its unit)"
+    );
+    assert!(said.contains(&expected), "no {expected:?} in {said}");
+    write("etc/portreeve/portreeve.conf", &other);
+
+    // The first way.
+    mode("etc/live", 0o755);
+    mode("etc/live/key.pem", 0o640);
+    let (code, said) = check(CONFIG);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(
+        said.contains("may not read \"/etc/live/key.pem\""),
+        "{said}"
+    );
+    let group = std::os::unix::fs::chown(dir.path("etc/live/key.pem"), Some(0), Some(110));
+    group.unwrap();
+    let drop_in = "etc/systemd/system/portreeve.service.d/key.conf";
+    write(drop_in, "[Service]\nSupplementaryGroups=ssl-cert\n");
+    let (code, said) = check(CONFIG);
+    assert_eq!(code, Some(0), "{said}");
+
+    // The second.
+    mode("etc/live/key.pem", 0o600);
+    write(drop_in, "[Service]\nLoadCredential=key:/etc/live/key.pem\n");
+    let handed_over = other.replace(
+        "/etc/live/key.pem",
+        "/run/credentials/portreeve.service/key",
+    );
+    write("etc/portreeve/portreeve.conf", &handed_over);
+    let (code, said) = check(CONFIG);
+    assert_eq!(code, Some(0), "{said}");
+    write(drop_in, "");
+    let (code, said) = check(CONFIG);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("no such file or directory"), "{said}");
 }

@@ -1,5 +1,7 @@
 //! Tests of the built program: each module is a part of the contract, seen from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+// What a gate said is shown beside the test that failed.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod support;
 
