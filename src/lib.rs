@@ -36,6 +36,7 @@ pub mod files;
 pub mod leader;
 pub mod log;
 pub mod metrics;
+pub mod net;
 pub mod terminal;
 
 #[cfg(any(test, fuzzing))]

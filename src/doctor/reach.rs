@@ -1,14 +1,14 @@
 //! Whether there is a way to the gate: its name, and something that listens.
 
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::io;
+use std::net::{IpAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use super::finding::{Found, Unwell};
 use super::line::CONNECT_LIMIT;
 use super::{Visit, not_tried};
 use crate::log::reason;
+use crate::net::LookUp;
 
 /// Resolvers wait for silent servers, and are waited for no longer than this.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
@@ -17,18 +17,11 @@ const MOST_ADDRESSES: usize = 8;
 
 pub(super) fn resolve(visit: &mut Visit) -> Found {
     let host = visit.place.host_port.host.clone();
-    let (sender, receiver) = mpsc::channel();
-    let place = visit.place.host_port.clone();
-    // It cannot be told to stop, and ends with the program.
-    thread::spawn(move || {
-        let found = place
-            .to_socket_addrs()
-            .map(|found| found.take(MOST_ADDRESSES).collect::<Vec<SocketAddr>>());
-        let _ = sender.send(found);
-    });
-    let said = match receiver.recv_timeout(RESOLVE_LIMIT) {
-        Ok(Ok(addresses)) if !addresses.is_empty() => {
+    let look_up = LookUp::begin(visit.place.host_port.clone());
+    let said = match look_up.wait_until(Instant::now() + RESOLVE_LIMIT) {
+        Ok(addresses) => {
             visit.addresses = addresses;
+            visit.addresses.truncate(MOST_ADDRESSES);
             visit.addresses.dedup();
             let shown: Vec<_> = visit
                 .addresses
@@ -40,9 +33,10 @@ pub(super) fn resolve(visit: &mut Visit) -> Found {
                 Err(_) => format!("{host} is {}", shown.join(", ")),
             });
         }
-        Ok(Ok(_)) => "the name has no address".to_owned(),
-        Ok(Err(error)) => reason(&error),
-        Err(_) => format!("no answer within {} s", RESOLVE_LIMIT.as_secs()),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            format!("no answer within {} s", RESOLVE_LIMIT.as_secs())
+        }
+        Err(error) => reason(&error),
     };
     Err(Unwell::wrong(
         "no-such-name",

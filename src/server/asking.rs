@@ -1,6 +1,5 @@
 //! From the settings of the external API to what asks it, and the question at the start whether it lets anybody in.
 
-use super::prepare::public_address;
 use crate::config::{Fault, Settings};
 use crate::gate::Authority;
 use crate::gate::auth::api::{self, Api, ApiSettings, Probed};
@@ -10,7 +9,6 @@ use crate::tls;
 pub fn prepare(
     settings: &Settings,
     faults: &mut Vec<Fault>,
-    warnings: &mut Vec<String>,
     words: &mut Vec<String>,
 ) -> Option<Api> {
     let place = settings.auth_backend.as_ref()?;
@@ -29,15 +27,6 @@ pub fn prepare(
     } else {
         Vec::new()
     };
-    if !place.value.tls {
-        warnings.extend(public_address(&place.value.host_port).map(|address| {
-            format!(
-                "{}: {address} is neither loopback nor private: the passwords go there in the clear; \
-                 ask it by https://",
-                place.origin
-            )
-        }));
-    }
     let made = Api::new(ApiSettings {
         url: &place.value.url(),
         shown: place.value.to_string(),

@@ -4,6 +4,7 @@
 
 mod asking;
 mod caretaker;
+mod exposure;
 mod handed_over;
 mod listener;
 mod notify;
@@ -126,7 +127,7 @@ pub fn check(mut settings: Settings) -> ExitCode {
     if let Some(unit) = &unit {
         unit.lend_credentials(&mut settings);
     }
-    let (prepared, mut faults) = match prepare(&settings, Writing::Refused) {
+    let (mut prepared, mut faults) = match prepare(&settings, Writing::Refused) {
         Ok(prepared) => (Some(prepared), Vec::new()),
         Err(faults) => (None, faults),
     };
@@ -134,24 +135,28 @@ pub fn check(mut settings: Settings) -> ExitCode {
     if let Some(unit) = &unit {
         unit.examine(&mut settings, &mut faults, &mut warnings);
     }
-    if let Some(prepared) = &prepared {
-        warnings.extend(prepared.warnings.iter().cloned());
+    if let Some(prepared) = &mut prepared {
+        // What is known is said before anything is waited for.
+        prepared.words.drain(..).for_each(|word| tell(&word));
+        warnings.append(&mut prepared.warnings);
         match asking::probe(&settings, &prepared.authority) {
             Some(Discovery::Fault(fault)) => faults.push(fault),
             Some(Discovery::Warning(warning)) => warnings.push(warning),
             None => {}
         }
     }
+    if let Some(prepared) = prepared {
+        warnings.extend(prepared.exposure.warnings());
+    }
     for warning in &warnings {
         complain(&format!("warning: {warning}"));
     }
-    match prepared {
-        Some(prepared) if faults.is_empty() => {
-            prepared.words.iter().for_each(|word| tell(word));
+    match faults.is_empty() {
+        true => {
             tell("the configuration is good");
             ExitCode::SUCCESS
         }
-        _ => {
+        false => {
             report(&in_order(faults));
             ExitCode::from(WRONG_CONFIGURATION)
         }
@@ -237,11 +242,23 @@ fn run(
         idle: timeouts.idle,
         body: timeouts.body,
     };
+    // First what is known already: an API and a resolver may take their time, and a person waits.
+    let warn = |warnings: &[String]| {
+        warnings
+            .iter()
+            .for_each(|warning| ::log::warn!("{warning}"))
+    };
+    warn(&prepared.warnings);
+    prepared
+        .words
+        .iter()
+        .for_each(|word| ::log::info!("{word}"));
     match asking::probe(settings, &prepared.authority) {
         Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
         Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
         None => {}
     }
+    warn(&prepared.exposure.warnings());
     let duty = match role {
         Role::Gate => Duty::Forward(Box::new(Forwarding {
             relay: Relay::new(prepared.backends, timeouts.response, timeouts.body),
@@ -276,14 +293,6 @@ fn run(
         prepared.certificates.clone(),
     )?;
 
-    prepared
-        .warnings
-        .iter()
-        .for_each(|warning| ::log::warn!("{warning}"));
-    prepared
-        .words
-        .iter()
-        .for_each(|word| ::log::info!("{word}"));
     if role == Role::AuthService {
         ::log::info!(
             "answering 200 or 401 to proxies that ask, whatever the path; nothing is forwarded"

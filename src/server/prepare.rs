@@ -1,18 +1,17 @@
 //! From settings to everything that serving needs, with all faults at once.
 //!
-//! What `serve` and `check` have in common: every file is read and every name resolved here, and
-//! nothing is bound.
+//! What `serve` and `check` have in common: every file is read here, and nothing is bound.
 
 use std::fmt;
-use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::ServerName;
 
+use super::exposure::Exposure;
 use super::{asking, volatile};
-use crate::config::{self, Fault, Host, HostPort, Placed, Settings, is_private};
+use crate::config::{self, Fault, Host, Placed, Settings};
 use crate::files::shell_word;
 use crate::gate::Authority;
 use crate::gate::auth::{Htpasswd, Users};
@@ -41,6 +40,8 @@ pub struct Prepared {
     pub words: Vec<String>,
     /// What is odd, but no reason not to start.
     pub warnings: Vec<String>,
+    /// More of that, which takes a while to find out.
+    pub exposure: Exposure,
 }
 
 /// Whether the private CA may be made now.
@@ -57,12 +58,13 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
     let mut faults = Vec::new();
     let mut warnings = Vec::new();
     let mut words = Vec::new();
+    let exposure = Exposure::begin(settings);
 
     let pairs = pairs(settings, &mut faults, &mut warnings);
     let self_signed = self_signed(settings, writing, &mut faults, &mut warnings);
     let mut who = Vec::new();
     let authority = authority(settings, &mut faults, &mut warnings, &mut who);
-    let backends = backends(settings, &mut faults, &mut warnings);
+    let backends = backends(settings, &mut faults);
     words.extend(guarding(&backends, &who));
 
     let shown = self_signed
@@ -96,6 +98,7 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
             backends,
             words,
             warnings,
+            exposure,
         }),
         _ => Err(faults),
     }
@@ -201,8 +204,7 @@ fn authority(
     warnings: &mut Vec<String>,
     words: &mut Vec<String>,
 ) -> Option<Authority> {
-    let api =
-        asking::prepare(settings, faults, warnings, words).map(|api| Authority::Api(Box::new(api)));
+    let api = asking::prepare(settings, faults, words).map(|api| Authority::Api(Box::new(api)));
     let users = users(settings, faults, warnings, words);
     api.or_else(|| users.map(|users| Authority::Htpasswd(Box::new(Htpasswd::new(users)))))
 }
@@ -250,11 +252,7 @@ pub fn load_users(file: &Placed<PathBuf>) -> Result<Users, Vec<Fault>> {
     })
 }
 
-fn backends(
-    settings: &Settings,
-    faults: &mut Vec<Fault>,
-    warnings: &mut Vec<String>,
-) -> Vec<Backend> {
+fn backends(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<Backend> {
     let needs_tls = settings
         .backend
         .iter()
@@ -270,7 +268,6 @@ fn backends(
     });
     let mut backends = Vec::new();
     for backend in &settings.backend {
-        warnings.extend(exposure(backend));
         let tls = match (&backend.value, &client) {
             (config::Backend::Https(place), Some(client)) => match server_name(&place.host) {
                 Ok(name) => Some((Arc::clone(client), name)),
@@ -298,29 +295,6 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, String> {
         Host::Name(name) => ServerName::try_from(name.clone())
             .map_err(|_| "not a name that TLS can check".to_owned()),
     }
-}
-
-/// Says when a backend's address lets people walk around the gate.
-fn exposure(backend: &Placed<config::Backend>) -> Option<String> {
-    let (config::Backend::Http(place) | config::Backend::Https(place)) = &backend.value else {
-        return None;
-    };
-    let open = public_address(place)?;
-    Some(format!(
-        "{}: {open} is neither loopback nor private: whoever reaches it walks around the gate; \
-         bind the registry to 127.0.0.1 or a private network",
-        backend.origin,
-    ))
-}
-
-/// An address that can be reached from anywhere. A name that cannot be resolved yet is looked up at each connection;
-/// nothing is known of it.
-pub fn public_address(place: &HostPort) -> Option<IpAddr> {
-    place
-        .to_socket_addrs()
-        .ok()?
-        .map(|address| address.ip())
-        .find(|address| !is_private(*address))
 }
 
 /// `1 user`, `2 users`.

@@ -3,6 +3,7 @@
 
   service.py hello PORT                     answers Hello world, once it has read the body
   service.py api PORT USER:PASSWORD CACHE   an auth API: 200 or 401, with Cache-Control: CACHE
+  service.py mute ADDRESS:PORT              over UDP, as a resolver that never answers; says nothing of what it sees
 
 Prints where it listens, then `METHOD TARGET original=URI user=NAME authorization=yes|no` for each request.
 """
@@ -10,9 +11,18 @@ Prints where it listens, then `METHOD TARGET original=URI user=NAME authorizatio
 import base64
 import http.server
 import os
+import socket
 import sys
 
-role, port = sys.argv[1], int(sys.argv[2])
+role = sys.argv[1]
+if role == "mute":
+    address, port = sys.argv[2].split(":")
+    mute = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    mute.bind((address, int(port)))
+    print(f"listening on udp://{sys.argv[2]}", flush=True)
+    while True:
+        mute.recv(512)
+port = int(sys.argv[2])
 if role == "api":
     wanted = "Basic " + base64.b64encode(sys.argv[3].encode()).decode()
     cache = sys.argv[4]

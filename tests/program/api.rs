@@ -270,6 +270,24 @@ fn an_api_that_was_down_at_the_start_is_probed_when_it_first_lets_somebody_in() 
 }
 
 #[test]
+fn what_the_gate_is_about_is_said_before_an_api_takes_its_time() {
+    let silent = Backend::script(|mut peer| peer.until_closed().map(drop));
+    let backend = Backend::echo();
+    let args = ["--auth-probe", "on", "--auth-timeout", "1"];
+    let gate = gate(&silent, &backend, &args);
+    let messages = gate.messages.all();
+    let place = |text: &str| messages.iter().position(|line| line.contains(text));
+    let asking = format!("asking {}", silent.url());
+    let places = [
+        place(&asking),
+        place("could not be asked about a made-up user: no answer in time"),
+        place("listening on"),
+    ];
+    assert!(places.iter().all(Option::is_some), "{messages:#?}");
+    assert!(places.is_sorted(), "{messages:#?}");
+}
+
+#[test]
 fn a_root_that_cannot_be_read_is_refused_at_the_start() {
     let dir = Dir::new();
     let none = dir.path("none.pem");

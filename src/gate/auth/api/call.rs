@@ -4,7 +4,7 @@
 //! redirects, takes a proxy from the environment, has no time-outs and adds fields of its own: all that is turned off.
 
 use std::io::{self, Read};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::CertificateDer;
 use ureq::http::{Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Error};
+use ureq::{Agent, Body, Error, Timeout};
 
 use super::answer::{self, Answer, Fields};
 use super::breaker::Contact;
 use super::question::Question;
 use super::reuse::Reuse;
+use crate::net::LookUp;
 use crate::tls;
 
 /// What an answer's head may hold; no decision needs more.
@@ -92,6 +93,8 @@ impl Caller {
             .max_idle_age(IDLE_AT_MOST)
             .timeout_global(Some(timeout))
             .timeout_connect(Some(timeout))
+            // A little earlier, so that it is named when it is the resolver that is silent.
+            .timeout_resolve(Some(timeout.saturating_sub(HARDLY_LESS)))
             .build()
             .new_agent();
         Ok(Caller {
@@ -102,8 +105,9 @@ impl Caller {
         })
     }
 
-    /// Whether somebody listens there, without a word to them.
+    /// Whether somebody listens there, without a word to them; known within the time that a call has.
     pub(super) fn connect(&self) -> io::Result<()> {
+        let deadline = Instant::now() + self.timeout;
         let port = match (self.uri.port_u16(), self.uri.scheme_str()) {
             (Some(port), _) => port,
             (None, Some("https")) => 443,
@@ -111,9 +115,14 @@ impl Caller {
         };
         let host = self.uri.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "no address for its name");
-        for address in (host, port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, self.timeout) {
+        let mut last = io::Error::from(io::ErrorKind::TimedOut);
+        for address in LookUp::begin((host.to_owned(), port)).wait_until(deadline)? {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Nothing is left for the others, and no time at all would be a fault of the caller's.
+            if left.is_zero() {
+                break;
+            }
+            match TcpStream::connect_timeout(&address, left) {
                 Ok(_) => return Ok(()),
                 Err(error) => last = error,
             }
@@ -233,6 +242,7 @@ fn is_hang_up(error: &Error) -> bool {
 /// In the words of the house.
 fn reason(error: &Error) -> String {
     match error {
+        Error::Timeout(Timeout::Resolve) => "no resolver answered for its name in time".to_owned(),
         Error::Timeout(_) => "no answer in time".to_owned(),
         Error::HostNotFound => "no address for its name".to_owned(),
         Error::LargeResponseHeader(..) => format!("a head over {LONGEST_HEAD} bytes"),

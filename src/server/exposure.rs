@@ -1,0 +1,77 @@
+//! Whether a backend or an API stands where everybody reaches it: a warning, and no more.
+//!
+//! Owns how long the start waits for the names in it: resolvers that are silent must not hold a gate back that could say
+//! meanwhile what it is about.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::config::{self, HostPort, Placed, Settings, is_private};
+use crate::net::LookUp;
+
+/// From the beginning, for all names together. One that is not known by then is looked up at each connection; nothing is
+/// known of it.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Places that are being looked up.
+pub struct Exposure {
+    deadline: Instant,
+    places: Vec<(LookUp, Warning)>,
+}
+
+/// From an address that everybody reaches to what is said of it.
+type Warning = Box<dyn Fn(IpAddr) -> String>;
+
+impl Exposure {
+    /// Begins to look up all places of `settings` that should be out of reach.
+    pub fn begin(settings: &Settings) -> Exposure {
+        let api = settings.auth_backend.as_ref();
+        let api = api.filter(|place| !place.value.tls).map(|place| {
+            let origin = place.origin.clone();
+            look_up(
+                &place.value.host_port,
+                Box::new(move |address| {
+                    format!(
+                        "{origin}: {address} is neither loopback nor private: the passwords go there in the clear; \
+                         ask it by https://"
+                    )
+                }),
+            )
+        });
+        let backends = settings.backend.iter().filter_map(backend);
+        Exposure {
+            deadline: Instant::now() + LIMIT,
+            places: api.into_iter().chain(backends).collect(),
+        }
+    }
+
+    /// What is to be said of those that are found to be open, in time.
+    pub fn warnings(self) -> Vec<String> {
+        let open = self.places.iter().filter_map(|(look_up, warning)| {
+            let found = look_up.wait_until(self.deadline).ok()?;
+            let mut addresses = found.into_iter().map(|address| address.ip());
+            addresses.find(|address| !is_private(*address)).map(warning)
+        });
+        open.collect()
+    }
+}
+
+fn backend(backend: &Placed<config::Backend>) -> Option<(LookUp, Warning)> {
+    let (config::Backend::Http(place) | config::Backend::Https(place)) = &backend.value else {
+        return None;
+    };
+    let origin = backend.origin.clone();
+    Some(look_up(
+        place,
+        Box::new(move |address| {
+            format!(
+                "{origin}: {address} is neither loopback nor private: whoever reaches it walks around the gate; \
+                 bind the registry to 127.0.0.1 or a private network"
+            )
+        }),
+    ))
+}
+
+fn look_up(place: &HostPort, warning: Warning) -> (LookUp, Warning) {
+    (LookUp::begin(place.clone()), warning)
+}
