@@ -339,6 +339,42 @@ fn each_of_the_four_cases_of_the_shipped_file_is_whole() {
     }
 }
 
+#[test]
+fn the_examples_of_containers_are_closed_and_say_where_the_image_comes_from() {
+    let kubernetes = include_str!("../../packaging/examples/kubernetes.yaml");
+    let stack = include_str!("../../packaging/examples/stack.yaml");
+    let compose = include_str!("../../packaging/examples/compose.yaml");
+    let containers = kubernetes.matches(" image: ").count();
+    assert_eq!(containers, 2);
+    for wanted in [
+        "readinessProbe:",
+        "livenessProbe:",
+        "resources:\n            requests:",
+        "limits: {memory:",
+        "allowPrivilegeEscalation: false",
+        "readOnlyRootFilesystem: true",
+        "capabilities: {drop: [ALL]}",
+    ] {
+        assert_eq!(kubernetes.matches(wanted).count(), containers, "{wanted}");
+    }
+    assert!(kubernetes.contains("\n      automountServiceAccountToken: false\n"));
+    assert!(kubernetes.contains("\n        runAsNonRoot: true\n"));
+    // A registry that moves leaves its volume behind; a network that anybody attaches to leads around the gates.
+    assert!(stack.contains("\n        constraints:\n"));
+    assert!(!stack.contains("attachable: true"));
+    let load = concat!(
+        "docker load --input portreeve-",
+        env!("CARGO_PKG_VERSION"),
+        "-image-amd64.tar"
+    );
+    for (name, example) in [("stack", stack), ("compose", compose)] {
+        assert!(example.contains(load), "{name}");
+        assert!(example.contains(" passwd /work/htpasswd"), "{name}");
+    }
+    let run = README.split("docker run -d --name gate").nth(1).unwrap();
+    assert!(run.starts_with(" --network gated "), "names need a network");
+}
+
 /// The first letter large, as a text begins, and no backquotes.
 fn sentence(help: &str) -> String {
     let mut letters = help.chars().filter(|letter| *letter != '`');
