@@ -14,7 +14,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-use crate::gate::auth::{BCRYPT_COSTS, BOM, Content, Secret, bcrypt, lines, shown};
+use crate::gate::auth::{
+    BCRYPT_COSTS, BOM, Content, Secret, bcrypt, lines, shown, shown_unless_secret,
+};
 use ask::Times;
 use file::Locked;
 
@@ -301,7 +303,7 @@ fn list(contents: &[u8]) -> String {
             ],
             Content::User { user, .. } => match line.secret(contents) {
                 Ok(Secret::Locked) => [
-                    shown(user),
+                    shown_unless_secret(user),
                     "-".to_owned(),
                     "-".to_owned(),
                     "locked".to_owned(),
@@ -311,14 +313,14 @@ fn list(contents: &[u8]) -> String {
                     let cost = scheme.cost();
                     let remark = if scheme.is_weak() { "weak" } else { "" };
                     [
-                        shown(user),
+                        shown_unless_secret(user),
                         scheme.name().to_owned(),
                         cost.map_or("-".to_owned(), |cost| cost.to_string()),
                         remark.to_owned(),
                     ]
                 }
                 Err(fault) => [
-                    shown(user),
+                    shown_unless_secret(user),
                     "-".to_owned(),
                     "-".to_owned(),
                     format!("line {}: {fault}", line.number),

@@ -12,7 +12,7 @@ use self::{
 };
 use crate::{
     cert::{self, CertRequest},
-    config::{Flags, Purpose, Settings, in_order},
+    config::{Flags, Purpose, Settings, in_order, redact},
     doctor::{self, DoctorRequest, Form},
     health,
     passwd::{self, Action, PasswdRequest, Source},
@@ -112,9 +112,19 @@ fn parse(arguments: &[&str]) -> Result<Top, argh::EarlyExit> {
     Top::from_args(&["portreeve"], arguments)
 }
 
-/// What argh says, on one line, in lower case.
+/// What argh says, on one line, in lower case, and without what may be a password: one in a URL, or one that was typed
+/// behind the name of its user.
 fn in_our_words(output: &str) -> String {
-    let line = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    const VALUE: &str = " with value '";
+    let mut line = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.starts_with("Unrecognized argument:") {
+        return "there is an argument too many".to_owned();
+    }
+    if let Some((before, rest)) = line.split_once(VALUE)
+        && let Some((value, reason)) = rest.rsplit_once("': ")
+    {
+        line = format!("{before}{VALUE}{}': {reason}", redact(value));
+    }
     let mut letters = line.chars();
     letters
         .next()

@@ -197,7 +197,11 @@ fn passwd_refuses_what_makes_no_sense() {
             "passwd --verify --cost 5 f u",
             "--cost is for a new password, and there is none here",
         ),
-        ("passwd f u x", "unrecognized argument: x"),
+        ("passwd f u x", "there is an argument too many"),
+        (
+            "doctor ftp://alice:secret@h",
+            "error parsing positional argument 'url' with value 'ftp://…@h': not the URL of a gate, as in https://registry.example.com:5443",
+        ),
         (
             "passwd --cost 17 f u",
             "error parsing option '--cost' with value '17': not a number between 4 and 16",

@@ -172,8 +172,45 @@ pub fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {
     faults
 }
 
-/// What may be shown of a value: without the user information and the query of a URL, and not without end.
+/// How the content of a key, certificate or password file can be told from a value: the markers of PEM, the beginning of
+/// base64 over them (as a Kubernetes secret holds it) or between them, and a colon with a hash behind it.
+const CONTENT: [&str; 12] = [
+    "-----BEGIN",
+    "-----END",
+    "LS0tLS1CRUdJTi",
+    ":$2a$",
+    ":$2b$",
+    ":$2y$",
+    ":$apr1$",
+    ":$1$",
+    ":$5$",
+    ":$6$",
+    ":{SHA}",
+    ":{SSHA}",
+];
+/// The shortest base64 that is taken for a key without its markers: one of Ed25519 has 64 letters, and no name of a file
+/// is as long without a dot.
+const SHORTEST_KEY: usize = 48;
+
+/// Whether the content of a file stands where its name is wanted, as after `PORTREEVE_TLS_KEY="$(cat key.pem)"`.
+pub(crate) fn is_content(text: &str) -> bool {
+    CONTENT.iter().any(|mark| text.contains(mark)) || is_der_in_base64(text)
+}
+
+/// A SEQUENCE, as all keys and certificates are, begins with the byte 0x30 and its length.
+fn is_der_in_base64(text: &str) -> bool {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    text.len() >= SHORTEST_KEY
+        && matches!(text.as_bytes(), [b'M', b'A'..=b'P', ..])
+        && text.bytes().all(is_base64)
+}
+
+/// What may be shown of a value: without the user information and the query of a URL, nothing of what is content of a
+/// file, and not without end.
 pub(crate) fn redact(text: &str) -> String {
+    if is_content(text) {
+        return "…".to_owned();
+    }
     // What stands before `://` and is no scheme may be `user:password@`, or a password that holds these signs.
     let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     let (scheme, rest) = match text.split_once("://") {
@@ -344,6 +381,14 @@ mod tests {
             ("unix:/run/a@b", "unix:/run/a@b"),
             ("/etc/keys/me@home.pem", "/etc/keys/me@home.pem"),
             ("what?", "what?"),
+            ("-----BEGIN PRIVATE KEY-----MIIEvQIBADANBgkq", "…"),
+            ("LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t", "…"),
+            ("alice:$2y$05$abcdefghijklmnopqrstuv", "…"),
+            (
+                "MC4CAQAwBQYDK2VwBCIEIKmnBqDoaUZ9mX8Q5vF0tJZsm1Q0yK1lq3a6n4zC",
+                "…",
+            ),
+            ("MyKeys/of/the/registry", "MyKeys/of/the/registry"),
         ];
         for (given, expected) in cases {
             assert_eq!(redact(given), expected);

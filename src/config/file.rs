@@ -6,7 +6,7 @@
 //! a guess.
 
 use super::{
-    fault::{Fault, Origin, Place, redact},
+    fault::{Fault, Origin, Place},
     source::Given,
     table::{Id, Kind, by_name, nearest, settings_table},
 };
@@ -19,6 +19,13 @@ use std::{
 
 /// A configuration has a few dozen lines; what is larger is another file.
 const LARGEST: u64 = 1 << 20;
+/// The longest word that a fault takes for the name of a setting, of this program or another.
+const LONGEST_NAME: usize = 40;
+/// Words shorter than this may mix cases, as `logLevel` does. Longer ones that do may be base64.
+const TOO_SHORT_FOR_A_SECRET: usize = 12;
+
+/// What is in every file of keys or certificates, and in none of settings.
+pub(super) const PEM: &[u8] = b"-----BEGIN";
 
 /// The values of a file in their order, and all that is wrong with its lines.
 #[derive(Debug, Default)]
@@ -49,6 +56,17 @@ pub(crate) fn read(path: &str) -> Result<Vec<u8>, String> {
 pub(crate) fn parse(file: &str, bytes: &[u8]) -> Lines {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let mut lines = Lines::default();
+    if bytes.windows(PEM.len()).any(|window| window == PEM) {
+        let place = Place::Line {
+            file: file.to_owned(),
+            line: 1,
+        };
+        let fault = "this is a file of keys or certificates, and a file of settings is wanted";
+        lines
+            .faults
+            .push(Origin::without_value(place, "").fault(fault));
+        return lines;
+    }
     for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let place = Place::Line {
             file: file.to_owned(),
@@ -146,8 +164,15 @@ fn unknown(place: Place, name: &str) -> (Fault, Option<&'static str>) {
         let fault = origin.fault("write the name, a blank and the value, with nothing between");
         return (fault, Some(&setting.name));
     }
-    // Somebody may have forgotten the name and left the value, with what it holds.
-    let origin = Origin::without_value(place, &redact(name));
+    // Somebody may have forgotten the name and left the value, or named a password file: what is there is not repeated
+    // unless it can be no secret.
+    if !could_be_a_name(name) {
+        let fault = Origin::without_value(place, "").fault(
+            "no such setting; a line is a name, a blank and a value, and `portreeve serve --help` lists all names",
+        );
+        return (fault, None);
+    }
+    let origin = Origin::without_value(place, name);
     let names = settings_table().iter().map(|setting| setting.name.as_str());
     match nearest(bare, names) {
         Some(meant) => {
@@ -159,6 +184,16 @@ fn unknown(place: Place, name: &str) -> (Fault, Option<&'static str>) {
             (fault, None)
         }
     }
+}
+
+fn could_be_a_name(word: &str) -> bool {
+    let has = |is: fn(&char) -> bool| word.chars().any(|letter| is(&letter));
+    let mixes_cases = has(char::is_ascii_lowercase) && has(char::is_ascii_uppercase);
+    word.len() <= LONGEST_NAME
+        && word
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && (!mixes_cases || word.len() < TOO_SHORT_FOR_A_SECRET)
 }
 
 fn first_line(lines: &Lines, id: Id) -> Option<usize> {
@@ -220,7 +255,7 @@ mod tests {
 
     #[test]
     fn every_odd_line_is_a_fault_with_its_place() {
-        let cases: [(&[u8], &str); 13] = [
+        let cases: [(&[u8], &str); 14] = [
             (
                 b"TLS-CERT x",
                 "f:1: TLS-CERT: no such setting; did you mean tls-cert?",
@@ -261,11 +296,15 @@ mod tests {
             (b"realm \xff", "f:1: not valid UTF-8"),
             (
                 b"http://u:pa55@h",
-                "f:1: \"http://\u{2026}@h\": no such setting; `portreeve serve --help` lists all of them",
+                "f:1: no such setting; a line is a name, a blank and a value, and `portreeve serve --help` lists all names",
             ),
             (
-                b"\x1b[2J",
-                "f:1: \"\\u{1b}[2J\": no such setting; `portreeve serve --help` lists all of them",
+                b"alice:$2y$05$abcdefghijklmnopqrstuv",
+                "f:1: no such setting; a line is a name, a blank and a value, and `portreeve serve --help` lists all names",
+            ),
+            (
+                b"realm x\n-----BEGIN PRIVATE KEY-----\nMIIE",
+                "f:1: this is a file of keys or certificates, and a file of settings is wanted",
             ),
         ];
         for (text, expected) in cases {

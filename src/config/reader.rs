@@ -1,10 +1,10 @@
 //! From what was given to values, setting by setting.
 //!
-//! It knows the rules for every value, whatever the setting: not empty, no control character, and the
-//! default where nothing was given. What a value means is the business of the functions it is handed.
+//! It knows the rules for every value, whatever the setting: not empty, no control character, not what is in a key or
+//! password file, and the default where nothing was given. What a value means is the business of the functions it is handed.
 
 use super::{
-    fault::{Fault, Origin, Place, Placed},
+    fault::{Fault, Origin, Place, Placed, is_content},
     source::{Given, Sources},
     table::Id,
 };
@@ -80,6 +80,8 @@ impl Reader {
         let origin = Origin::new(given.place, &id.setting().name, &given.text);
         let value = if given.text.is_empty() {
             Err("empty".to_owned())
+        } else if is_content(&given.text) {
+            Err("this is what is in a file: write the name of the file".to_owned())
         } else if given.text.chars().any(char::is_control) {
             Err("a control character is in it".to_owned())
         } else {

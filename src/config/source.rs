@@ -4,7 +4,7 @@
 //! there under our prefix.
 
 use super::{
-    fault::{Fault, Origin, Place},
+    fault::{Fault, Origin, Place, is_content},
     file,
     table::{Id, Kind, Setting, nearest, settings_table},
 };
@@ -150,7 +150,10 @@ impl Sources {
                         place: place.clone(),
                     };
                     let found: Vec<Given> = match setting.kind {
-                        Kind::Many => text.split_ascii_whitespace().map(given).collect(),
+                        // The lines of a key are not several values.
+                        Kind::Many if !is_content(&text) => {
+                            text.split_ascii_whitespace().map(given).collect()
+                        }
                         _ => Some(text.trim())
                             .filter(|text| !text.is_empty())
                             .map(given)

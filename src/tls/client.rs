@@ -10,6 +10,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::{ALPN, pem, provider};
+use crate::log::reason;
 
 /// TLS 1.2 and 1.3, `http/1.1`, sessions resumed. The other side must chain to a certificate in `ca`, and to no other;
 /// without it, to one of the system's. The error says what is wrong with the file or the system, without the file's
@@ -53,7 +54,7 @@ fn anchors_of_system() -> Result<Vec<CertificateDer<'static>>, String> {
         let why = found
             .errors
             .first()
-            .map(|error| format!(" ({error})"))
+            .map(|error| format!(" ({})", why(error)))
             .unwrap_or_default();
         return Err(format!(
             "no root certificates on this system{why}: install the package ca-certificates, \
@@ -61,6 +62,16 @@ fn anchors_of_system() -> Result<Vec<CertificateDer<'static>>, String> {
         ));
     }
     Ok(found.certs)
+}
+
+/// Without the line that is no PEM, which the error would quote: the variable `SSL_CERT_FILE` may name a key by mistake.
+fn why(error: &rustls_native_certs::Error) -> String {
+    match &error.kind {
+        rustls_native_certs::ErrorKind::Io { inner, path } => {
+            format!("{path:?}: {}", reason(inner))
+        }
+        _ => error.context.to_owned(),
+    }
 }
 
 fn is_usable(certificate: &CertificateDer<'static>) -> bool {

@@ -43,10 +43,12 @@ impl Name {
         let plain = name.strip_prefix("*.").unwrap_or(&name);
         match DnsName::try_from(plain) {
             Ok(_) => Ok(Name::Dns(name)),
-            Err(_) => Err(format!(
-                "{text:?} is neither a DNS name nor an address: no scheme, port or brackets, \
+            // Not quoted: who calls does so, and knows what may be shown.
+            Err(_) => Err(
+                "neither a DNS name nor an address: no scheme, port or brackets, \
                  and letters outside ASCII as xn--"
-            )),
+                    .to_owned(),
+            ),
         }
     }
 }

@@ -353,7 +353,8 @@ impl Files {
 }
 
 fn parse(names: &[String]) -> Result<Vec<Name>, String> {
-    names.iter().map(|name| Name::parse(name)).collect()
+    let parse = |name: &String| Name::parse(name).map_err(|why| format!("{name:?}: {why}"));
+    names.iter().map(parse).collect()
 }
 
 fn wanted(given: &[Name]) -> Vec<Name> {

@@ -33,6 +33,7 @@ mod probe;
 mod refused;
 mod relay;
 mod reload;
+mod secrets;
 mod serve;
 mod stop;
 mod systemd;

@@ -29,4 +29,4 @@ pub use users::{LineFault, Users};
 
 pub(crate) use hash::bcrypt;
 pub(crate) use shape::BCRYPT_COSTS;
-pub(crate) use users::{BOM, Content, Secret, lines, shown};
+pub(crate) use users::{BOM, Content, Secret, lines, shown, shown_unless_secret};

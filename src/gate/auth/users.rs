@@ -19,6 +19,8 @@ use crate::files;
 
 /// Far more than the largest file that makes sense (a million users), and far less than what would hurt to read.
 const LARGEST_FILE: u64 = 256 * 1024 * 1024;
+/// The longest name that a fault repeats, in bytes: that of any mail address that is used.
+const LONGEST_SHOWN: usize = 64;
 /// What some editors put in front of a text, where it means nothing.
 pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -224,6 +226,16 @@ pub(crate) fn shown(user: &[u8]) -> String {
     match std::str::from_utf8(user) {
         Ok(text) => text.escape_debug().to_string(),
         Err(_) => user.escape_ascii().to_string(),
+    }
+}
+
+/// The same of what stands before the colon of a line, where it may be anything else than a name: a hash, where somebody
+/// put the two in the wrong order, or a part of another file.
+pub(crate) fn shown_unless_secret(user: &[u8]) -> String {
+    let begins_a_hash = user.starts_with(b"$") || user.starts_with(b"{");
+    match begins_a_hash || user.len() > LONGEST_SHOWN {
+        true => "…".to_owned(),
+        false => shown(user),
     }
 }
 

@@ -224,6 +224,89 @@ fn damaged_files_are_refused() {
 }
 
 #[test]
+fn what_became_of_the_lines_of_a_file_is_said() {
+    let scratch = Scratch::new();
+    let (cert, key) = make(&scratch, "a", P256);
+    let text = fs::read_to_string(&key).unwrap();
+    let lost = "the line breaks were lost: -----BEGIN …----- and -----END …----- must stand on lines of their own, \
+                with the base64 on lines between them";
+    let cases = [
+        (text.replace('\n', ""), lost),
+        (text.replacen("-----\n", "-----", 1), lost),
+        (
+            text.replace('\n', "\\n"),
+            "the line breaks were lost: a backslash and an n stand where a line should end",
+        ),
+        (
+            text.replacen("-----", "  -----", 1),
+            "lines begin with blanks: -----BEGIN and -----END must stand at the beginning of their lines",
+        ),
+        (
+            format!("\"{text}\""),
+            "something stands before -----BEGIN on its line: take it away",
+        ),
+    ];
+    for (mangled, expected) in cases {
+        let (which, message) = fault(&cert, &scratch.file("mangled.key", &mangled));
+        assert!(
+            which == Which::Key && message.ends_with(expected),
+            "{message} of {mangled}"
+        );
+    }
+}
+
+/// Whatever becomes of whichever of its line breaks, no twelve letters of a key stand in what is said of it.
+#[test]
+fn no_fault_holds_a_part_of_a_key() {
+    let scratch = Scratch::new();
+    let (cert, key) = make(&scratch, "a", P256);
+    let text = fs::read_to_string(&key).unwrap();
+    let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    let instead = [
+        "\n",
+        "",
+        " ",
+        "\\n",
+        "\t",
+        "\r",
+        "\0",
+        "-----",
+        "\n\n",
+        "-----BEGIN ",
+    ];
+    // A linear congruential generator: the same numbers in each run.
+    let mut state = 1_u64;
+    let mut below = |bound: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % bound
+    };
+    for _ in 0..2000 {
+        let mut mangled = String::new();
+        for line in text.lines() {
+            mangled.push_str(line);
+            mangled.push_str(instead[below(instead.len())]);
+        }
+        let from = below(4);
+        mangled.drain(..from * usize::from(from > 2));
+        let file = scratch.file("mangled.key", &mangled);
+        for (cert, key) in [(&cert, &file), (&file, &key)] {
+            let said: Vec<_> = match load_pair(cert, key) {
+                Ok(_) => continue,
+                Err(faults) => faults.iter().map(ToString::to_string).collect(),
+            };
+            let said = said.concat();
+            let told = body
+                .as_bytes()
+                .windows(12)
+                .any(|run| said.as_bytes().windows(12).any(|window| window == run));
+            assert!(!told, "{said} of {mangled:?}");
+        }
+    }
+}
+
+#[test]
 fn a_key_that_does_not_fit_is_refused() {
     let scratch = Scratch::new();
     let (cert, key) = make(&scratch, "a", P256);
