@@ -20,7 +20,7 @@ use tiny_http::{Header, Method, Request, Response, Server};
 use crate::config::{self, HostPort};
 use crate::connection::Service;
 use crate::metrics::{self, BackendStanding, BackendState, Standing};
-use crate::stream::bind_unix;
+use crate::stream::{SocketFile, bind_unix};
 
 /// Questions for readiness that wait while one is answered: probes ask every few seconds.
 const MOST_WAITING: usize = 16;
@@ -35,15 +35,9 @@ pub struct Admin {
     is_loopback: bool,
 }
 
-/// The path of a Unix socket, which is removed when this is dropped.
-pub struct Socket(Option<PathBuf>);
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            let _ = std::fs::remove_file(path);
-        }
-    }
+/// The file of a Unix socket, which is removed when this is dropped.
+pub struct Socket {
+    _file: Option<SocketFile>,
 }
 
 /// What there is to be told.
@@ -69,16 +63,19 @@ impl Admin {
                 Admin {
                     listener: listener.into(),
                     url: format!("http://{address}"),
-                    socket: Socket(None),
+                    socket: Socket { _file: None },
                     is_loopback: address.ip().is_loopback(),
                 }
             }
-            config::Admin::Unix(path) => Admin {
-                listener: bind_unix(path)?.into(),
-                url: place.to_string(),
-                socket: Socket(Some(path.clone())),
-                is_loopback: false,
-            },
+            config::Admin::Unix(path) => {
+                let (listener, file) = bind_unix(path)?;
+                Admin {
+                    listener: listener.into(),
+                    url: place.to_string(),
+                    socket: Socket { _file: Some(file) },
+                    is_loopback: false,
+                }
+            }
         };
         Ok(bound)
     }

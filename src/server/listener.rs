@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,18 +13,19 @@ use rustix::net::SocketFlags;
 use super::handed_over::HandedOver;
 use crate::config::{HostPort, Listen};
 use crate::log::Peer;
-use crate::stream::{Socket, Stream, bind_unix};
+use crate::stream::{Socket, SocketFile, Stream, bind_unix};
 
 /// Connections that the kernel keeps for us until they are accepted; it caps this by `somaxconn`.
 const BACKLOG: i32 = 4096;
 
 /// A bound address.
 pub struct Listener {
+    // Before the descriptor, so that a socket's file goes while it still listens.
+    family: Family,
     fd: OwnedFd,
     url: String,
     tls: Option<Arc<rustls::ServerConfig>>,
     silence: Duration,
-    family: Family,
     is_handed_over: bool,
 }
 
@@ -33,8 +34,10 @@ enum Family {
     Tcp,
     /// A Unix socket of somebody else's, who removes it.
     Unix,
-    /// A Unix socket of our own, at this path.
-    OwnUnix(PathBuf),
+    /// A Unix socket of our own, whose file goes with it.
+    OwnUnix {
+        _file: SocketFile,
+    },
 }
 
 impl Listener {
@@ -60,11 +63,11 @@ impl Listener {
             Listen::Http(_) | Listen::Unix(_) => None,
         };
         Ok(Listener {
+            family,
             fd,
             url,
             tls: tls.map(Arc::clone),
             silence,
-            family,
             is_handed_over,
         })
     }
@@ -77,7 +80,7 @@ impl Listener {
         let peer = match (address.map(SocketAddr::try_from), &self.family) {
             // A v4-mapped peer is its IPv4 address, everywhere.
             (Some(Ok(address)), _) => Peer::Address(address.ip().to_canonical()),
-            (_, Family::Unix | Family::OwnUnix(_)) => Peer::Unix,
+            (_, Family::Unix | Family::OwnUnix { .. }) => Peer::Unix,
             (_, Family::Tcp) => return Ok(None),
         };
         let socket = Socket::new(fd);
@@ -114,14 +117,6 @@ impl fmt::Display for Listener {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Family::OwnUnix(path) = &self.family {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 
@@ -165,7 +160,10 @@ fn lacks_ipv6(error: &io::Error) -> bool {
 fn bind_local(path: &Path, handed_over: &mut HandedOver) -> io::Result<Bound> {
     let (listener, family) = match handed_over.unix(path) {
         Some(listener) => (listener, Family::Unix),
-        None => (bind_unix(path)?, Family::OwnUnix(path.to_owned())),
+        None => {
+            let (listener, file) = bind_unix(path)?;
+            (listener, Family::OwnUnix { _file: file })
+        }
     };
     listener.set_nonblocking(true)?;
     Ok(Bound(

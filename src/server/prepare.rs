@@ -16,6 +16,7 @@ use crate::files::shell_word;
 use crate::gate::Authority;
 use crate::gate::auth::{Htpasswd, Users};
 use crate::relay::Backend;
+use crate::stream::room_for_socket;
 use crate::tls::{self, Certificates, Pair, SelfSigned, Which};
 
 /// Names of a certificate that the start words show.
@@ -60,6 +61,7 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
     let mut words = Vec::new();
     let exposure = Exposure::begin(settings);
 
+    sockets(settings, &mut faults);
     let pairs = pairs(settings, &mut faults, &mut warnings);
     let self_signed = self_signed(settings, writing, &mut faults, &mut warnings);
     let mut who = Vec::new();
@@ -101,6 +103,20 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
             exposure,
         }),
         _ => Err(faults),
+    }
+}
+
+/// What stands where Unix sockets are to be made: only looked at.
+fn sockets(settings: &Settings, faults: &mut Vec<Fault>) {
+    for listen in &settings.listen {
+        if let config::Listen::Unix(path) = &listen.value {
+            faults.extend(room_for_socket(path).err().map(|what| listen.fault(what)));
+        }
+    }
+    if let Some(admin) = &settings.admin
+        && let config::Admin::Unix(path) = &admin.value
+    {
+        faults.extend(room_for_socket(path).err().map(|what| admin.fault(what)));
     }
 }
 

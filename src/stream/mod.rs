@@ -3,6 +3,7 @@
 //! Owns the socket and the TLS session over it. It knows nothing of HTTP. Everything read is
 //! hostile; what TLS refuses ends the stream with an error after its alert was sent.
 
+mod local;
 mod pipe;
 mod socket;
 mod tls;
@@ -10,8 +11,9 @@ mod tls;
 use std::io::{self, IoSlice, Read, Write};
 use std::time::Duration;
 
+pub use local::{SocketFile, bind_unix, room_for_socket};
 pub use pipe::{PIPE_SIZE, Pipe, Unblocked, refuses_pipes};
-pub use socket::{Interest, Patience, Socket, bind_unix, timed_out, turned_elsewhere};
+pub use socket::{Interest, Patience, Socket, timed_out, turned_elsewhere};
 use tls::{Ahead, Tls};
 
 /// What a TLS session holds of one write before the socket takes it, in bytes. Measured with blobs: a sixteenth less of a

@@ -7,8 +7,6 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,20 +185,6 @@ impl Socket {
             false => Err(io::Error::other(TurnedElsewhere)),
         }
     }
-}
-
-/// Binds a Unix socket, also where one that died has left its own behind.
-pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    UnixListener::bind(path).or_else(|error| {
-        let is_stale = error.kind() == io::ErrorKind::AddrInUse
-            && UnixStream::connect(path)
-                .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
-        if !is_stale {
-            return Err(error);
-        }
-        std::fs::remove_file(path)?;
-        UnixListener::bind(path)
-    })
 }
 
 /// Whether a read ended because the watched socket turned readable, and may be taken up again.

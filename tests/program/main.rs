@@ -35,6 +35,7 @@ mod relay;
 mod reload;
 mod secrets;
 mod serve;
+mod sockets;
 mod stop;
 mod systemd;
 mod timeouts;
