@@ -1,43 +1,56 @@
 //! The admin endpoint: health, numbers and a page for whoever runs the gate.
 //!
-//! The only room that names `tiny_http`, which has neither limits nor time-outs and so never faces
-//! the public: it listens on loopback or on a Unix socket. It must not know how requests are
-//! served, only whether they can be. One thread answers all that is known already; readiness, which
-//! has to be found out and may take as long as a connection to a backend, has a thread of its own.
+//! The only room that names `tiny_http`, which writes the answers. Its server has neither limits nor time-outs and takes
+//! connections from listeners alone, so that [`clients`] does the accepting and reading in its place: whoever can reach
+//! the endpoint cannot keep others from it. It listens on loopback or on a Unix socket, and never faces the public. It
+//! must not know how requests are served, only whether they can be. One thread answers all that is known already;
+//! readiness, which has to be found out and may take as long as a connection to a backend, has a thread of its own.
 
+mod clients;
 mod page;
 
 use std::io;
 use std::net::{IpAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use tiny_http::{Header, Method, Request, Response, Server};
+use rustix::event::{EventfdFlags, eventfd};
+use tiny_http::{HTTPVersion, Header, Response};
 
 use crate::config::{self, HostPort};
 use crate::connection::Service;
+use crate::http::{RequestHead, Version};
 use crate::metrics::{self, BackendStanding, BackendState, Standing};
 use crate::stream::{SocketFile, bind_unix};
+use clients::{Clients, LONGEST_HEAD, Reply, Unfit};
 
-/// Questions for readiness that wait while one is answered: probes ask every few seconds.
-const MOST_WAITING: usize = 16;
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// The endpoint, bound and not yet answering.
 pub struct Admin {
-    listener: tiny_http::Listener,
+    listener: OwnedFd,
     url: String,
     socket: Socket,
-    /// Whether only this machine reaches it, so that a page in its browser could ask under a name of its own.
-    is_loopback: bool,
+    hosts: Hosts,
 }
 
 /// The file of a Unix socket, which is removed when this is dropped.
 pub struct Socket {
     _file: Option<SocketFile>,
+}
+
+/// Under which names it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hosts {
+    /// `localhost` and addresses. A browser on this machine reaches loopback, and any other name can be made to lead there
+    /// by whoever owns it, for a page of theirs to read what is here.
+    OwnAlone,
+    /// Any: no browser comes to a Unix socket, and who insists on another address may have given it a name.
+    Any,
 }
 
 /// What there is to be told.
@@ -53,48 +66,61 @@ pub struct Watched {
 }
 
 impl Admin {
-    /// Binds it.
-    pub fn bind(place: &config::Admin) -> io::Result<Admin> {
-        let bound = match place {
+    /// Binds it. `is_insecure` is what `--insecure-admin` says.
+    pub fn bind(place: &config::Admin, is_insecure: bool) -> io::Result<Admin> {
+        match place {
             config::Admin::Http(place) => {
                 let addresses: Vec<_> = place.to_socket_addrs()?.collect();
                 let listener = TcpListener::bind(addresses.as_slice())?;
-                let address = listener.local_addr()?;
-                Admin {
+                let url = format!("http://{}", listener.local_addr()?);
+                Ok(Admin {
                     listener: listener.into(),
-                    url: format!("http://{address}"),
+                    url,
                     socket: Socket { _file: None },
-                    is_loopback: address.ip().is_loopback(),
-                }
+                    hosts: match is_insecure {
+                        true => Hosts::Any,
+                        false => Hosts::OwnAlone,
+                    },
+                })
             }
             config::Admin::Unix(path) => {
                 let (listener, file) = bind_unix(path)?;
-                Admin {
+                Ok(Admin {
                     listener: listener.into(),
                     url: place.to_string(),
                     socket: Socket { _file: Some(file) },
-                    is_loopback: false,
-                }
+                    hosts: Hosts::Any,
+                })
             }
-        };
-        Ok(bound)
+        }
     }
 
     /// Answers from now on, in threads that end with the process. What is returned is to be
     /// dropped then.
     pub fn start(self, watched: Watched) -> io::Result<Socket> {
-        let server = Server::from_listener(self.listener, None).map_err(io::Error::other)?;
-        let (ask, asked) = sync_channel::<Request>(MOST_WAITING);
-        let service = Arc::clone(&watched.service);
-        let finding_out = move || {
-            for request in asked {
-                respond(request, readiness(&service));
-            }
+        let mut clients = Clients::new(self.listener)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let (ask, asked) = channel();
+        let (find, found) = channel();
+        let finding_out = {
+            let (service, wake) = (Arc::clone(&watched.service), wake.try_clone()?);
+            move || find_out(&service, &asked, &find, &wake)
         };
-        let is_loopback = self.is_loopback;
+        let hosts = self.hosts;
         let answering = move || {
-            for request in server.incoming_requests() {
-                answer(request, &watched, &ask, is_loopback);
+            let mut is_asked = false;
+            loop {
+                clients.turn(&wake, |asked| match asked {
+                    Ok(head) => reply(head, &watched, hosts),
+                    Err(unfit) => Reply::Now(refused(&unfit)),
+                });
+                while let Ok(readiness) = found.try_recv() {
+                    is_asked = false;
+                    clients.hand_out(|head| print(head, &readiness));
+                }
+                if !is_asked && clients.include_waiting() {
+                    is_asked = ask.send(()).is_ok();
+                }
             }
         };
         for (name, work) in [
@@ -133,45 +159,51 @@ impl Answer {
     }
 }
 
-fn answer(request: Request, watched: &Watched, ask: &SyncSender<Request>, is_loopback: bool) {
-    if !matches!(request.method(), Method::Get | Method::Head) {
-        return respond(request, Answer::plain(405, "only GET and HEAD"));
-    }
-    let path = request.url().split('?').next().unwrap_or_default();
-    let answer = match path {
-        "/healthz" => Answer::plain(200, "well"),
-        "/readyz" => {
-            return match ask.try_send(request) {
-                Ok(()) => {}
-                Err(TrySendError::Full(request) | TrySendError::Disconnected(request)) => {
-                    respond(
-                        request,
-                        Answer::plain(503, "too many ask whether it is ready"),
-                    );
-                }
-            };
-        }
-        "/metrics" => Answer {
-            status: 200,
-            kind: metrics::CONTENT_TYPE,
-            text: metrics::text((watched.standing)()),
-        },
-        "/" if is_loopback && !is_own_name(host(&request)) => Answer::plain(
+fn reply(head: &RequestHead, watched: &Watched, hosts: Hosts) -> Reply {
+    let answer = if hosts == Hosts::OwnAlone && !head.values("Host").all(is_own_name) {
+        Answer::plain(
             403,
-            "the status page is shown under localhost or an address alone, so that no page of others can read it",
-        ),
-        "/" => Answer {
-            status: 200,
-            kind: "text/html; charset=utf-8",
-            text: page::render(watched),
-        },
-        _ => Answer::plain(404, "there is / (status), /metrics, /healthz and /readyz"),
+            "this answers under localhost or an address alone, so that no page of others can read it",
+        )
+    } else if !matches!(head.method(), "GET" | "HEAD") {
+        Answer::plain(405, "only GET and HEAD")
+    } else {
+        match head.path() {
+            "/healthz" => Answer::plain(200, "well"),
+            "/readyz" => return Reply::Later,
+            "/metrics" => Answer {
+                status: 200,
+                kind: metrics::CONTENT_TYPE,
+                text: metrics::text((watched.standing)()),
+            },
+            "/" => Answer {
+                status: 200,
+                kind: "text/html; charset=utf-8",
+                text: page::render(watched),
+            },
+            _ => Answer::plain(404, "there is / (status), /metrics, /healthz and /readyz"),
+        }
     };
-    respond(request, answer);
+    Reply::Now(print(head, &answer))
 }
 
-fn respond(request: Request, answer: Answer) {
-    let mut response = Response::from_string(answer.text).with_status_code(answer.status);
+fn refused(unfit: &Unfit) -> Vec<u8> {
+    let answer = match unfit {
+        Unfit::TooLong => {
+            Answer::plain(431, format!("the head is over {} KiB", LONGEST_HEAD >> 10))
+        }
+        Unfit::Refused(refusal) => Answer::plain(refusal.status(), refusal.message()),
+    };
+    write(&answer, Version::Http11, false)
+}
+
+fn print(head: &RequestHead, answer: &Answer) -> Vec<u8> {
+    write(answer, head.version(), head.method() == "HEAD")
+}
+
+/// The bytes of an answer. Each is the last on its connection: those who ask do so every few seconds.
+fn write(answer: &Answer, version: Version, is_head: bool) -> Vec<u8> {
+    let mut response = Response::from_string(answer.text.as_str()).with_status_code(answer.status);
     for (name, value) in [
         ("Content-Type", answer.kind),
         ("Cache-Control", "no-store"),
@@ -183,8 +215,34 @@ fn respond(request: Request, answer: Answer) {
             response.add_header(header);
         }
     }
-    // A client that went away is nobody's loss.
-    let _ = request.respond(response);
+    let version = match version {
+        Version::Http10 => HTTPVersion(1, 0),
+        Version::Http11 => HTTPVersion(1, 1),
+    };
+    let mut bytes = Vec::with_capacity(answer.text.len() + 1024);
+    // A vector takes everything.
+    let _ = response.with_chunked_threshold(usize::MAX).raw_print(
+        &mut bytes,
+        version,
+        &[],
+        is_head,
+        None,
+    );
+    // A field that `tiny_http` keeps for itself.
+    if let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") {
+        bytes.splice(end..end, *b"\r\nConnection: close");
+    }
+    bytes
+}
+
+/// Finds out whether the gate is ready, once for all who ask meanwhile.
+fn find_out(service: &Service, asked: &Receiver<()>, find: &Sender<Answer>, wake: &OwnedFd) {
+    for () in asked {
+        if find.send(readiness(service)).is_err() {
+            return;
+        }
+        let _ = rustix::io::write(wake, &1_u64.to_ne_bytes());
+    }
 }
 
 fn readiness(service: &Service) -> Answer {
@@ -216,16 +274,10 @@ fn with_others(backends: &[BackendStanding]) -> String {
     text
 }
 
-fn host(request: &Request) -> &str {
-    let fields = request.headers().iter();
-    let mut hosts = fields.filter(|field| field.field.equiv("Host"));
-    hosts.next().map_or("", |field| field.value.as_str())
-}
-
-/// Whether a browser that shows this name has come here by itself: any other name can be made to lead to loopback by
-/// whoever owns it.
-fn is_own_name(host: &str) -> bool {
-    let Ok(place) = HostPort::parse(host, Some(80)) else {
+/// Whether a browser that shows this name has come here by itself.
+fn is_own_name(host: &[u8]) -> bool {
+    let host = str::from_utf8(host).ok();
+    let Some(Ok(place)) = host.map(|host| HostPort::parse(host, Some(80))) else {
         return false;
     };
     match place.host {
@@ -239,14 +291,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_nobody_else_can_own_show_the_page() {
+    fn only_names_that_nobody_else_can_own_are_answered() {
         for own in [
             "localhost",
             "LOCALHOST:9000",
             "127.0.0.1:9000",
             "[::1]:9000",
         ] {
-            assert!(is_own_name(own), "{own}");
+            assert!(is_own_name(own.as_bytes()), "{own}");
         }
         for other in [
             "",
@@ -255,7 +307,7 @@ mod tests {
             "a b",
             "127.0.0.1.evil.example",
         ] {
-            assert!(!is_own_name(other), "{other}");
+            assert!(!is_own_name(other.as_bytes()), "{other}");
         }
     }
 }

@@ -73,7 +73,7 @@ macro_rules! with_settings {
             admin "URL" ~ "off",
                 "where to serve /healthz, /readyz, /metrics and a status page: http://127.0.0.1:PORT or unix:PATH";
             insecure_admin "yes|no" = "no",
-                "allow --admin on an address that is not loopback";
+                "allow --admin on an address that is not loopback, and under any host name";
             log "text|json" = "text",
                 "form of the access log, which goes to standard output";
         }

@@ -203,7 +203,7 @@ fn bind(
     }
     faults.extend(handed_over.faults());
     let admin = settings.admin.as_ref().and_then(|place| {
-        let bound = Admin::bind(&place.value);
+        let bound = Admin::bind(&place.value, settings.insecure_admin);
         bound
             .map_err(|error| faults.push(place.fault(bind_reason(&error))))
             .ok()

@@ -6,6 +6,7 @@
 mod support;
 
 mod admin;
+mod admin_attacked;
 mod api;
 mod api_failures;
 mod api_reuse;
