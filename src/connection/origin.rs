@@ -1,12 +1,14 @@
 //! Where a request comes from, and by what name the client reached us.
 //!
 //! Owns the question whom to believe: what a client says of itself counts for nothing, what a
-//! trusted proxy says of its client counts.
+//! trusted proxy says of its client counts. Most proxies only add to a list that the client began,
+//! so that all of its fields but their last element are hostile, and are taken apart as bytes: what
+//! is no text must not make what stands beside it look as if it were not there.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::config::Cidr;
-use crate::http::RequestHead;
+use crate::http::{Authority, RequestHead};
 use crate::log::Peer;
 
 /// Where a request comes from.
@@ -51,37 +53,37 @@ impl Origin {
         Origin {
             client,
             forwarded_for,
-            proto: match last_value(head, "x-forwarded-proto") {
-                Some("https") => "https",
-                Some("http") => "http",
+            proto: match last_element(head, "x-forwarded-proto") {
+                Some(b"https") => "https",
+                Some(b"http") => "http",
                 _ => own_proto,
             },
-            host: last_value(head, "x-forwarded-host")
-                .filter(|host| !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic()))
+            host: last_element(head, "x-forwarded-host")
+                .filter(|host| Authority::parse(host).is_some())
+                .and_then(text)
                 .unwrap_or(head.host())
                 .to_owned(),
         }
     }
 }
 
-/// The rightmost address of `X-Forwarded-For` that is not trusted, with what stands right of it.
-/// An entry that is no address ends the search: what stands left of it cannot be believed.
+/// The client, and the list that leads from it to `peer`, a trusted proxy: the rightmost element of `X-Forwarded-For` that
+/// is not a trusted address, and what stands right of it. One that is no address counts as the peer's own.
 fn believed(head: &RequestHead, peer: IpAddr, trusted: &[Cidr]) -> (IpAddr, String) {
-    let lists: Vec<&str> = head.values("x-forwarded-for").map(text).collect();
+    let mut lists: Vec<&[u8]> = head.values("x-forwarded-for").collect();
+    // A proxy that keeps a list names its client there, and passes on what the client says in the other field.
+    if lists.is_empty() {
+        lists.extend(last_element(head, "x-real-ip"));
+    }
     let mut hops = vec![peer];
-    for entry in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
-        let Some(address) = parse_address(entry.trim()) else {
-            break;
+    for element in lists.iter().rev().flat_map(|list| list.rsplit(is_comma)) {
+        let Some(address) = address(element) else {
+            return (peer, peer.to_string());
         };
         hops.push(address);
         if !is_trusted(trusted, address) {
             break;
         }
-    }
-    if hops.len() == 1
-        && let Some(address) = last_value(head, "x-real-ip").and_then(parse_address)
-    {
-        hops.push(address);
     }
     let client = hops.last().copied().unwrap_or(peer);
     let list: Vec<String> = hops.iter().rev().map(IpAddr::to_string).collect();
@@ -89,7 +91,8 @@ fn believed(head: &RequestHead, peer: IpAddr, trusted: &[Cidr]) -> (IpAddr, Stri
 }
 
 /// An address as proxies write it: plain, in brackets, with a port or without.
-fn parse_address(text: &str) -> Option<IpAddr> {
+fn address(element: &[u8]) -> Option<IpAddr> {
+    let text = text(element.trim_ascii())?;
     let plain = text
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
@@ -101,13 +104,18 @@ fn parse_address(text: &str) -> Option<IpAddr> {
         .map(|ip: IpAddr| ip.to_canonical())
 }
 
-fn last_value<'a>(head: &'a RequestHead, name: &'a str) -> Option<&'a str> {
+/// What the peer itself has said: all before it may be the client's.
+fn last_element<'a>(head: &'a RequestHead, name: &'a str) -> Option<&'a [u8]> {
     let value = head.values(name).last()?;
-    text(value).rsplit(',').next().map(str::trim)
+    value.rsplit(is_comma).next().map(<[u8]>::trim_ascii)
 }
 
-fn text(value: &[u8]) -> &str {
-    std::str::from_utf8(value).unwrap_or_default()
+fn is_comma(byte: &u8) -> bool {
+    *byte == b','
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok()
 }
 
 #[cfg(test)]
@@ -115,9 +123,9 @@ fn text(value: &[u8]) -> &str {
 mod tests {
     use super::*;
 
-    fn origin(peer: &str, fields: &str) -> Origin {
-        let bytes = format!("GET / HTTP/1.1\r\nHost: gate:5443\r\n{fields}\r\n");
-        let (head, _) = RequestHead::parse(bytes.as_bytes()).unwrap().unwrap();
+    fn origin(peer: &str, fields: &[u8]) -> Origin {
+        let bytes = [b"GET / HTTP/1.1\r\nHost: gate:5443\r\n", fields, b"\r\n"].concat();
+        let (head, _) = RequestHead::parse(&bytes).unwrap().unwrap();
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
         Origin::of(&head, peer.parse().unwrap(), true, &trusted)
     }
@@ -180,9 +188,22 @@ mod tests {
                 "9.9.9.9",
                 "9.9.9.9, ::1",
             ),
+            (
+                "10.0.0.1",
+                "X-Forwarded-For: 10.0.0.3, 10.0.0.2\r\n",
+                "10.0.0.3",
+                "10.0.0.3, 10.0.0.2, 10.0.0.1",
+            ),
+            ("10.0.0.1", "X-Real-IP: junk\r\n", "10.0.0.1", "10.0.0.1"),
+            (
+                "10.0.0.1",
+                "X-Real-IP: 6.6.6.6\r\nX-Real-IP: 9.9.9.9\r\n",
+                "9.9.9.9",
+                "9.9.9.9, 10.0.0.1",
+            ),
             ("10.0.0.1", "", "10.0.0.1", "10.0.0.1"),
         ] {
-            let got = origin(peer, fields);
+            let got = origin(peer, fields.as_bytes());
             assert_eq!(
                 (got.client.to_string().as_str(), got.forwarded_for.as_str()),
                 (client, list),
@@ -192,8 +213,67 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_writes_before_its_own_address_changes_nothing() {
+        for theirs in [
+            &b"\xff"[..],
+            b"\xc3\xa9, 7.7.7.7",
+            b"",
+            b" ,",
+            b"\"",
+            b"unknown",
+            b"\t",
+        ] {
+            let list = [b"X-Forwarded-For: ", theirs, b", 9.9.9.9\r\n"].concat();
+            let apart = [
+                b"X-Forwarded-For: ",
+                theirs,
+                b"\r\nX-Forwarded-For: 9.9.9.9\r\n",
+            ]
+            .concat();
+            for fields in [list, apart] {
+                let fields = [b"X-Real-IP: 6.6.6.6\r\n", &fields[..]].concat();
+                let got = origin("10.0.0.1", &fields);
+                assert_eq!(
+                    got.client.to_string(),
+                    "9.9.9.9",
+                    "{}",
+                    fields.escape_ascii()
+                );
+                assert_eq!(got.forwarded_for, "9.9.9.9, 10.0.0.1");
+            }
+        }
+    }
+
+    #[test]
+    fn an_element_that_is_no_address_counts_as_the_peers_own() {
+        for list in [
+            &b"\xff"[..],
+            b"",
+            b",",
+            b"6.6.6.6,",
+            b"6.6.6.6, \xff",
+            b"6.6.6.6, unknown",
+            b"6.6.6.6, unknown, 10.0.0.2",
+            b"6.6.6.6 7.7.7.7",
+            b"6.6.6.6:99999",
+            b"fe80::1%eth0",
+        ] {
+            let fields = [b"X-Real-IP: 6.6.6.6\r\nX-Forwarded-For: ", list, b"\r\n"].concat();
+            let got = origin("10.0.0.1", &fields);
+            assert_eq!(
+                got.client.to_string(),
+                "10.0.0.1",
+                "{}",
+                list.escape_ascii()
+            );
+            assert_eq!(got.forwarded_for, "10.0.0.1");
+        }
+    }
+
+    #[test]
     fn scheme_and_host_are_believed_from_a_trusted_proxy_only() {
-        let fields = "X-Forwarded-Proto: http\r\nX-Forwarded-Host: registry.example\r\n";
+        let fields =
+            b"X-Forwarded-Proto: \xff, http\r\nX-Forwarded-Host: \xff, registry.example\r\n";
         let stranger = origin("1.2.3.4", fields);
         assert_eq!(
             (stranger.proto, stranger.host.as_str()),
@@ -204,5 +284,10 @@ mod tests {
             (proxy.proto, proxy.host.as_str()),
             ("http", "registry.example")
         );
+        let odd = origin(
+            "10.0.0.1",
+            b"X-Forwarded-Proto: ftp\r\nX-Forwarded-Host: a b\r\n",
+        );
+        assert_eq!((odd.proto, odd.host.as_str()), ("https", "gate:5443"));
     }
 }

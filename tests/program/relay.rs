@@ -197,6 +197,35 @@ fn what_a_trusted_proxy_says_is_believed_and_what_others_say_is_not() {
 }
 
 #[test]
+fn a_byte_that_is_no_text_makes_nobody_believe_the_client_behind_a_trusted_proxy() {
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url(), "--trusted-proxy", "127.0.0.0/8"]);
+    // What the client wrote, with what the proxy added to it, or not; and who it is then.
+    for (number, (list, address)) in [
+        (&b"\xff, 198.51.100.9"[..], "198.51.100.9"),
+        (b"\xff\r\nX-Forwarded-For: 198.51.100.9", "198.51.100.9"),
+        (b"198.51.100.9, \xff", "127.0.0.1"),
+        (b"\xff", "127.0.0.1"),
+        (b"", "127.0.0.1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = gate.http();
+        client.send(format!(
+            "GET /{number} HTTP/1.1\r\nHost: a\r\n{AUTH}\r\nX-Real-IP: 6.6.6.6\r\nX-Forwarded-For: "
+        ));
+        client.send([list, b"\r\n\r\n"].concat());
+        assert_eq!(client.answer().status(), 200);
+        let request = backend.wait_for_request(number);
+        let shown = list.escape_ascii();
+        assert_eq!(request.field("X-Real-IP"), Some(address), "{shown}");
+        let line = gate.log.wait_for_text(&format!("\"GET /{number}\""));
+        assert!(line.contains(&format!(" {address} alice ")), "{line}");
+    }
+}
+
+#[test]
 fn a_v4_mapped_peer_is_its_ipv4_address() {
     let backend = Backend::echo();
     let gate = Gate::start(&[
