@@ -2,8 +2,13 @@
 
 use crate::config::BackendAuthorization;
 use crate::http::{Form, Refusal};
+use crate::log::Seldom;
 use crate::metrics::BackendStanding;
 use crate::relay::Relay;
+
+/// Of a backend with a password of its own, behind a gate that keeps the client's to itself.
+pub const ASKS_FOR_PASSWORD: &str = "the backend asks for a password itself, and is told none: set backend-authorization to \
+     pass if it has the same users, or let it ask for none";
 
 /// What follows a grant.
 pub enum Duty {
@@ -19,6 +24,22 @@ pub struct Forwarding {
     pub relay: Relay,
     /// What the backend is told of the user.
     pub authorization: BackendAuthorization,
+    /// When somebody was told last that a backend wants a password that it never sees.
+    pub told: Seldom,
+}
+
+impl Forwarding {
+    /// What the log should say of a backend that asks for a password, if that is not because it saw a wrong one; the
+    /// messages say it once a minute too.
+    pub(super) fn on_password_asked(&self) -> Option<&'static str> {
+        if self.authorization != BackendAuthorization::Drop {
+            return None;
+        }
+        if self.told.is_due() {
+            ::log::warn!("{ASKS_FOR_PASSWORD}");
+        }
+        Some(ASKS_FOR_PASSWORD)
+    }
 }
 
 impl Duty {
@@ -88,6 +109,7 @@ mod tests {
         Duty::Forward(Box::new(Forwarding {
             relay: Relay::new(Vec::new(), Duration::ZERO, Duration::ZERO),
             authorization: BackendAuthorization::Drop,
+            told: Seldom::default(),
         }))
     }
 

@@ -17,7 +17,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-pub use duty::{Duty, Forwarding};
+pub use duty::{ASKS_FOR_PASSWORD, Duty, Forwarding};
 pub use origin::{Origin, address_of, is_trusted};
 pub use request_id::RequestIds;
 pub use seats::{Seat, Seats};
@@ -465,6 +465,12 @@ impl Connection {
         } = admitted;
         (record.up, record.down, record.note) = (outcome.up, outcome.down, outcome.note);
         record.digest = outcome.digest;
+        if outcome.asks_for_password
+            && let Duty::Forward(to) = &service.duty
+            && let Some(remedy) = to.on_password_asked()
+        {
+            record.add_note(remedy);
+        }
         record.is_whole = matches!(outcome.end, End::Answered(_, Then::Keep | Then::Close));
         record.name(&grant);
         let (status, step) = match outcome.end {

@@ -91,6 +91,14 @@ impl Record {
         self.user = grant.user().or(grant.claimed()).map(<[u8]>::to_vec);
     }
 
+    /// Says one thing more.
+    pub(super) fn add_note(&mut self, more: &str) {
+        self.note = Some(match self.note.take() {
+            Some(note) => format!("{note}; {more}"),
+            None => more.to_owned(),
+        });
+    }
+
     pub(super) fn write(&self, status: u16) {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.asked);

@@ -7,7 +7,7 @@ use super::fields::{FieldFault, Fields, Span, hop_by_hop};
 use super::framing::{
     ConnectionOptions, Declared, Framing, FramingFault, FramingFields, ProtectedField, Version,
 };
-use super::grammar::{elements, is_value_byte};
+use super::grammar::{elements, is_value_byte, trim};
 use super::input::INPUT_LIMIT;
 use super::scan::{Limits, LineFault, scan};
 
@@ -201,6 +201,11 @@ impl ResponseHead {
         self.framing
     }
 
+    /// The backend wants a user and a password: a 401 with a Basic challenge, alone or beside others.
+    pub fn asks_for_password(&self) -> bool {
+        self.status == 401 && self.values("www-authenticate").any(has_basic)
+    }
+
     /// The backend will take another request on this connection, once this answer was read to its end.
     pub fn keeps_alive(&self) -> bool {
         self.framing != Framing::UntilClose && self.connection.persistent(self.version)
@@ -265,6 +270,30 @@ pub(super) fn may_trail(name: &str) -> bool {
         "vary",
     ];
     !hop_by_hop(name) && !NEVER.iter().any(|never| never.eq_ignore_ascii_case(name))
+}
+
+/// Whether one of the challenges in a value of `WWW-Authenticate` (RFC 9110, 11.6.1) is of the scheme Basic. A comma stands
+/// between two of them as between two parameters, and may also be quoted.
+fn has_basic(value: &[u8]) -> bool {
+    let mut is_quoted = false;
+    let mut is_escaped = false;
+    let mut elements = value.split(|byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+        !is_quoted && *byte == b','
+    });
+    elements.any(|element| {
+        let element = trim(element);
+        let scheme = element
+            .split(|byte| matches!(byte, b' ' | b'\t'))
+            .next()
+            .unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"basic")
+    })
 }
 
 /// RFC 9112, 4. Without a reason its blank may be missing: many servers leave it out.

@@ -14,11 +14,13 @@ mod query;
 mod queue;
 mod reason;
 mod recent;
+mod seldom;
 
 pub use access::{Access, Peer, Registry};
 pub use audit::{Audit, Deed, Verb};
 pub use reason::reason;
 pub use recent::Recent;
+pub use seldom::Seldom;
 
 use self::queue::{Queue, Target, Weight};
 use self::recent::Ring;

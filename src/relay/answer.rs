@@ -279,6 +279,7 @@ pub(super) fn deliver(
         .values("docker-content-digest")
         .next()
         .map(<[u8]>::to_vec);
+    outcome.asks_for_password = head.asks_for_password();
     let then = if keep { Then::Keep } else { Then::Close };
     outcome.end = End::Answered(head.status(), then);
     client.patience = Patience::Full;

@@ -1,9 +1,9 @@
 //! One backend: how it is reached, and the connections to it that wait for their next request.
 //!
-//! Owns dialling, TLS towards the backend and the pool. It knows nothing of requests. What a
-//! backend says is hostile too, and is read by `exchange`.
+//! Owns dialling, TLS towards the backend and the pool, and one question of our own. It knows nothing
+//! of clients' requests. What a backend says to those is hostile too, and is read by `exchange`.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 
 use super::probe::Health;
 use crate::config::{self, HostPort};
-use crate::http::{Framing, Input, RequestHead};
+use crate::http::{Framing, Input, RequestHead, ResponseHead};
 use crate::leader::step_down;
 use crate::metrics::{BackendStanding, BackendState, Counter};
 use crate::stream::{Patience, Socket, Stream};
@@ -206,6 +206,34 @@ impl Backend {
             reused: false,
             is_registered: false,
         })
+    }
+
+    /// Whether it wants a password of its own for what docker asks first. Not known where it does not answer within the time
+    /// that connecting may take.
+    pub fn asks_for_password(&self) -> io::Result<bool> {
+        let until = Instant::now() + self.connect_timeout * 2;
+        let mut link = self.dial_quietly()?;
+        let host = match &self.address {
+            config::Backend::Unix(_) => "localhost".to_owned(),
+            config::Backend::Http(place) | config::Backend::Https(place) => place.to_string(),
+        };
+        let stream = link.input.stream_mut();
+        stream.socket().time_out_after(self.connect_timeout)?;
+        write!(
+            stream,
+            "GET /v2/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        )?;
+        stream.flush()?;
+        while Instant::now() < until {
+            match ResponseHead::parse(link.input.buffered(), "GET") {
+                Ok(Some((head, length))) if head.status() < 200 => link.input.consume(length),
+                Ok(Some((head, _))) => return Ok(head.asks_for_password()),
+                Ok(None) if link.input.fill()? == 0 => break,
+                Ok(None) => {}
+                Err(fault) => return Err(io::Error::other(fault)),
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
     }
 
     /// Keeps a connection whose last answer was read to its end, with nothing behind it.

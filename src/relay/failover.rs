@@ -204,6 +204,7 @@ impl Journey {
                 down: 0,
                 note: None,
                 digest: None,
+                asks_for_password: false,
             },
             failures: Vec::new(),
             second_best: None,

@@ -76,6 +76,8 @@ pub struct Outcome {
     pub note: Option<String>,
     /// The answer's `Docker-Content-Digest`, for the log.
     pub digest: Option<Vec<u8>>,
+    /// Whether the backend wants a password of its own.
+    pub asks_for_password: bool,
 }
 
 /// How a request ended.

@@ -1,8 +1,11 @@
-//! From the settings of the external API to what asks it, and the question at the start whether it lets anybody in.
+//! What is asked of others before serving: from the settings of the external API to what asks it, the question whether it
+//! lets anybody in, and of a backend whether it wants a password of its own.
 
-use crate::config::{Fault, Settings};
+use crate::config::{BackendAuthorization, Fault, Settings};
+use crate::connection::ASKS_FOR_PASSWORD;
 use crate::gate::Authority;
 use crate::gate::auth::api::{self, Api, ApiSettings, Probed};
+use crate::relay::Backend;
 use crate::tls;
 
 /// Makes ready to ask the API, if one is named.
@@ -72,4 +75,17 @@ pub fn probe(settings: &Settings, authority: &Authority) -> Option<Discovery> {
             Some(Discovery::Warning(warning.to_string()))
         }
     }
+}
+
+/// A warning for each backend that asks for a password that it never gets. Nothing is said of one that does not answer: it
+/// may be started later.
+pub fn password_asked(settings: &Settings, backends: &[Backend]) -> Vec<String> {
+    if settings.backend_authorization != BackendAuthorization::Drop {
+        return Vec::new();
+    }
+    let places = settings.backend.iter().zip(backends);
+    places
+        .filter(|(_, backend)| backend.asks_for_password().is_ok_and(|asks| asks))
+        .map(|(place, _)| place.fault(ASKS_FOR_PASSWORD).to_string())
+        .collect()
 }

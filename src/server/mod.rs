@@ -144,6 +144,7 @@ pub fn check(mut settings: Settings) -> ExitCode {
             Some(Discovery::Warning(warning)) => warnings.push(warning),
             None => {}
         }
+        warnings.extend(asking::password_asked(&settings, &prepared.backends));
     }
     if let Some(prepared) = prepared {
         warnings.extend(prepared.exposure.warnings());
@@ -263,6 +264,7 @@ fn run(
         Role::Gate => Duty::Forward(Box::new(Forwarding {
             relay: Relay::new(prepared.backends, timeouts.response, timeouts.body),
             authorization: settings.backend_authorization,
+            told: log::Seldom::default(),
         })),
         Role::AuthService => Duty::Confirm,
     };

@@ -13,6 +13,7 @@ mod api_reuse;
 mod auth;
 mod auth_service;
 mod awaited;
+mod backend_password;
 mod backends;
 mod bulk;
 mod cert;

@@ -241,3 +241,27 @@ fn only_announced_trailers_are_relayed() {
         assert_eq!(may_trail(name), may, "{name}");
     }
 }
+
+#[test]
+fn a_401_with_a_basic_challenge_asks_for_a_password() {
+    for (status, challenge, expected) in [
+        (401, "Basic realm=\"x\"", true),
+        (401, "basic", true),
+        (401, "Bearer realm=\"a, b\", BASIC realm=\"x\"", true),
+        (401, "Bearer realm=\"x\"", false),
+        (401, "Bearer realm=\"a, Basic realm=x\"", false),
+        (401, "Bearer realm=\"a\\\", Basic b\"", false),
+        (401, "Basically realm=\"x\"", false),
+        (401, "", false),
+        (403, "Basic realm=\"x\"", false),
+    ] {
+        let text = format!("HTTP/1.1 {status} X\r\nWWW-Authenticate: {challenge}\r\n\r\n");
+        let (head, _) = ResponseHead::parse(text.as_bytes(), "GET")
+            .unwrap()
+            .unwrap();
+        assert_eq!(head.asks_for_password(), expected, "{challenge}");
+    }
+    let two = "HTTP/1.1 401 X\r\nWWW-Authenticate: Bearer a=b\r\nwww-authenticate: Basic\r\n\r\n";
+    let (head, _) = ResponseHead::parse(two.as_bytes(), "GET").unwrap().unwrap();
+    assert!(head.asks_for_password());
+}
