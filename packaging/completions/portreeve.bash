@@ -10,7 +10,7 @@ _portreeve() {
         --idle-timeout --drain-timeout --admin --insecure-admin --log"
     local serve="
         --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe
-        --backend-authorization --body-timeout --response-timeout --connect-timeout"
+        --backend-authorization --paths --body-timeout --response-timeout --connect-timeout"
     local passwd="--help --stdin --cost --delete --list --verify"
     local doctor="--help --user --password-stdin --ca --repository --json"
 
@@ -31,6 +31,7 @@ _portreeve() {
         ;;
     --auth-probe) COMPREPLY=($(compgen -W "on off" -- "$word")) && return ;;
     --backend-authorization) COMPREPLY=($(compgen -W "drop user pass" -- "$word")) && return ;;
+    --paths) COMPREPLY=($(compgen -W "strict as-sent" -- "$word")) && return ;;
     --log) COMPREPLY=($(compgen -W "text json" -- "$word")) && return ;;
     --insecure-http | --insecure-admin) COMPREPLY=($(compgen -W "yes no $everywhere" -- "$word")) && return ;;
     esac

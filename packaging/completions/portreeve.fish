@@ -33,6 +33,7 @@ complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l tls-self-sig
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l tls-name -x -d 'a further name or address for the certificate of --tls-self-signed'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l trusted-proxy -x -d 'peers whose X-Forwarded-For, X-Real-IP, X-Forwarded-Proto and X-Forwarded-Host are believed'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l backend-authorization -x -a 'drop user pass' -d 'what the backend sees of the credentials: nothing, the user without the password, or all of it'
+complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l paths -x -a 'strict as-sent' -d 'refuse paths that can be read in two ways wherever the path decides; as-sent: under /v2/ alone, for an API that copes'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l workers -x -d 'requests in flight at once'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l max-connections -x -d 'open client connections, idle ones included; less if the file limit is lower'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l max-connections-per-address -x -d 'open connections of one client address; 0 is no limit, trusted proxies have none'

@@ -169,14 +169,14 @@ fn reply(head: &RequestHead, watched: &Watched, hosts: Hosts) -> Reply {
         Answer::plain(405, "only GET and HEAD")
     } else {
         match head.path() {
-            "/healthz" => Answer::plain(200, "well"),
-            "/readyz" => return Reply::Later,
-            "/metrics" => Answer {
+            b"/healthz" => Answer::plain(200, "well"),
+            b"/readyz" => return Reply::Later,
+            b"/metrics" => Answer {
                 status: 200,
                 kind: metrics::CONTENT_TYPE,
                 text: metrics::text((watched.standing)()),
             },
-            "/" => Answer {
+            b"/" => Answer {
                 status: 200,
                 kind: "text/html; charset=utf-8",
                 text: page::render(watched),

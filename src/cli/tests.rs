@@ -95,6 +95,7 @@ fn auth_takes_no_flag_that_only_serve_has_a_use_for() {
             "auth-ca",
             "auth-probe",
             "backend-authorization",
+            "paths",
             "body-timeout",
             "response-timeout",
             "connect-timeout"

@@ -22,7 +22,7 @@ pub use address::{Cidr, is_private};
 pub use endpoint::{Admin, AuthBackend, Backend, Listen};
 pub use fault::{Fault, Origin, Place, Placed, in_order};
 pub use host::{Host, HostPort};
-pub use settings::{BackendAuthorization, Pair, Purpose, Settings, Timeouts};
+pub use settings::{BackendAuthorization, Pair, Paths, Purpose, Settings, Timeouts};
 pub use source::Flags;
 pub use table::{Id, Kind, Scope, Setting, by_name, settings_table};
 

@@ -52,6 +52,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<Cidr>,
     /// What the backend sees of the credentials.
     pub backend_authorization: BackendAuthorization,
+    /// Where paths are refused that can be read in two ways.
+    pub paths: Paths,
     /// Requests in flight at once; at least 1.
     pub workers: usize,
     /// Open client connections; at least 1.
@@ -106,6 +108,16 @@ pub enum BackendAuthorization {
     User,
     /// The client's field.
     Pass,
+}
+
+/// Where paths are refused that two programs could read differently.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Paths {
+    /// Wherever the path decides.
+    #[default]
+    Strict,
+    /// Under `/v2/` alone: an API that is asked about each path copes with the rest.
+    AsSent,
 }
 
 /// What the settings are for, which says what may be missing.
@@ -166,6 +178,7 @@ impl Settings {
         let trusted_proxies: Vec<Placed<Cidr>> = read.many(Id::trusted_proxy, str::parse);
         let backend_authorization =
             read.one(Id::backend_authorization, values::backend_authorization);
+        let paths = read.one(Id::paths, values::paths);
         let workers = read.one(Id::workers, values::workers);
         let max_connections = read.one(Id::max_connections, values::connections);
         let per_address = read.one(Id::max_connections_per_address, values::connections_or_off);
@@ -294,6 +307,7 @@ impl Settings {
                 .map(|network| network.value)
                 .collect(),
             backend_authorization,
+            paths,
             workers,
             max_connections,
             max_connections_per_address: Some(per_address).filter(|limit| *limit > 0),

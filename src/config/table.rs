@@ -52,6 +52,8 @@ macro_rules! with_settings {
                 "peers whose X-Forwarded-For, X-Real-IP, X-Forwarded-Proto and X-Forwarded-Host are believed";
             backend_authorization "drop|user|pass" = "drop",
                 "what the backend sees of the credentials: nothing, the user without the password, or all of it", serve;
+            paths "strict|as-sent" = "strict",
+                "refuse paths that can be read in two ways wherever the path decides; as-sent: under /v2/ alone, for an API that copes", serve;
             workers "N" = "256",
                 "requests in flight at once";
             max_connections "N" = "10000",

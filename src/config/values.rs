@@ -2,7 +2,7 @@
 //!
 //! It must not know which setting a value is for, nor repeat the value, which the fault quotes already.
 
-use super::{BackendAuthorization, host::is_name};
+use super::{BackendAuthorization, Paths, host::is_name};
 use crate::log::Format;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -115,6 +115,14 @@ pub(crate) fn backend_authorization(text: &str) -> Result<BackendAuthorization, 
         "user" => Ok(BackendAuthorization::User),
         "pass" => Ok(BackendAuthorization::Pass),
         _ => Err("neither drop nor user nor pass".to_owned()),
+    }
+}
+
+pub(crate) fn paths(text: &str) -> Result<Paths, String> {
+    match text {
+        "strict" => Ok(Paths::Strict),
+        "as-sent" => Ok(Paths::AsSent),
+        _ => Err("neither strict nor as-sent".to_owned()),
     }
 }
 

@@ -362,8 +362,9 @@ impl Connection {
         let news = here.get(parsed..).unwrap_or_default();
         if !news.is_empty() && (news.contains(&b'\n') || here.len() >= parsed.saturating_mul(2)) {
             match RequestHead::parse(here) {
-                Ok(Some((head, length))) => {
+                Ok(Some((mut head, length))) => {
                     self.input.consume(length);
+                    head.was_sent_to(|| self.stream().socket().own_address());
                     self.phase = Phase::Idle;
                     self.is_new = false;
                     self.asked = Instant::now();

@@ -16,7 +16,7 @@ pub(super) struct Record {
     /// Of an answer of our own.
     pub(super) form: Form,
     pub(super) method: String,
-    pub(super) target: String,
+    pub(super) target: Vec<u8>,
     pub(super) user: Option<Vec<u8>>,
     /// Whether the name is only what the client says.
     pub(super) claimed: bool,
@@ -73,7 +73,7 @@ impl Record {
             origin,
             form: service.duty.form(false),
             method: String::new(),
-            target: String::new(),
+            target: Vec::new(),
             user: None,
             claimed: false,
             up: 0,
@@ -190,9 +190,11 @@ impl Record {
 
     /// Where in a registry it leads, and its query.
     fn route(&self) -> Option<(Route<'_>, Option<&str>)> {
-        let (path, query) = match self.target.split_once('?') {
+        // What is no text leads nowhere there.
+        let target = std::str::from_utf8(&self.target).ok()?;
+        let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
-            None => (self.target.as_str(), None),
+            None => (target, None),
         };
         Some((Route::parse(path)?, query))
     }

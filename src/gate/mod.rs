@@ -8,12 +8,12 @@ pub mod registry;
 
 use std::net::IpAddr;
 
-use auth::api::{Api, Question, Ruling};
+use auth::api::{Api, Basis, Question, Ruling};
 use auth::{
     AuthorizationFault, Credentials, Htpasswd, Network, Presented, Principal, Users, Verdict,
 };
 
-use crate::http::{Refusal, RequestHead, basic_challenge};
+use crate::http::{PathDecides, Refusal, RequestHead, basic_challenge};
 use crate::metrics::{self, Login};
 
 /// An `Authorization` for a password file is this long at most, in bytes.
@@ -107,18 +107,29 @@ pub enum Authority {
     Api(Box<Api>),
 }
 
+/// Where a path has to read the same for everybody, because something is decided by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathRules {
+    /// Whoever decides who may pass.
+    pub always: PathDecides,
+    /// Where an API has let a request in, and might have said something else of another path.
+    pub asked_about: PathDecides,
+}
+
 /// The keeper of the gate.
 pub struct Gatekeeper {
     authority: Authority,
     challenge: String,
+    paths: PathRules,
 }
 
 impl Gatekeeper {
     /// Asks `authority`, and challenges in the name of `realm`.
-    pub fn new(authority: Authority, realm: &str) -> Gatekeeper {
+    pub fn new(authority: Authority, realm: &str, paths: PathRules) -> Gatekeeper {
         Gatekeeper {
             authority,
             challenge: basic_challenge(realm),
+            paths,
         }
     }
 
@@ -159,6 +170,7 @@ impl Gatekeeper {
 
     /// Decides on one request. May wait for a password check or for the API.
     pub fn admit(&self, head: &RequestHead, visit: &Visit<'_>) -> Result<Grant, Denial> {
+        self.paths.always.check(head).map_err(Denial::of)?;
         match &self.authority {
             Authority::Htpasswd(htpasswd) => self.check(htpasswd, head, visit),
             Authority::Api(api) => self.ask(api, head, visit),
@@ -213,7 +225,14 @@ impl Gatekeeper {
         }
         let question = Question::about(head, visit, authorization);
         let (refusal, note) = match api.ask(&question, Network::of(visit.client)) {
-            Ruling::Allowed(principal) => {
+            Ruling::Allowed(principal, basis) => {
+                if basis == Basis::Path {
+                    let refused = |refusal| Denial {
+                        claimed: claimed.clone(),
+                        ..Denial::of(refusal)
+                    };
+                    self.paths.asked_about.check(head).map_err(refused)?;
+                }
                 return Ok(Grant {
                     principal,
                     claimed,

@@ -31,6 +31,14 @@ impl Span {
         }
     }
 
+    /// Its beginning.
+    pub fn shortened_to(self, length: usize) -> Self {
+        match u32::try_from(length) {
+            Ok(length) if length <= self.length => Self { length, ..self },
+            _ => self,
+        }
+    }
+
     fn of(self, raw: &[u8]) -> &[u8] {
         raw.get(self.start as usize..)
             .and_then(|rest| rest.get(..self.length as usize))
@@ -70,10 +78,10 @@ impl Fields {
     }
 
     /// Puts text behind the raw bytes that is not in them as it is needed, and says where.
-    pub fn append(&mut self, text: &[u8]) -> usize {
+    pub fn append(&mut self, text: &[u8]) -> Span {
         let start = self.raw.len();
         self.raw.extend_from_slice(text);
-        start
+        Span::new(start, text.len())
     }
 
     pub fn bytes(&self, span: Span) -> &[u8] {
@@ -126,6 +134,16 @@ fn parse_into<'a>(
         .collect())
 }
 
+/// How the names begin of whole families of fields by which gates speak to backends: users, groups, roles and whatever
+/// else a backend may take from them.
+const OURS: [&[u8]; 5] = [
+    b"x-forwarded-",
+    b"x-original-",
+    b"x-remote-",
+    b"remote-",
+    b"x-auth-",
+];
+
 /// A field name as the careless compare it: in lower case, `_` as `-`, cut off behind the longest name that is asked for.
 pub(super) struct Folded {
     bytes: [u8; Self::LONGEST],
@@ -169,13 +187,9 @@ impl Folded {
 
     pub fn is_dropped_on_the_way_in(&self) -> bool {
         match self.as_bytes() {
-            b"forwarded" | b"x-real-ip" | b"x-remote-user" | b"remote-user" | b"x-auth-user"
-            | b"x-rewrite-url" | b"x-request-id" | b"x-docker-token" | b"authorization" => true,
-            other => {
-                other.starts_with(b"x-forwarded-")
-                    || other.starts_with(b"x-original-")
-                    || self.is_hop_by_hop()
-            }
+            b"forwarded" | b"x-real-ip" | b"x-rewrite-url" | b"x-request-id"
+            | b"x-docker-token" | b"authorization" => true,
+            other => OURS.iter().any(|prefix| other.starts_with(prefix)) || self.is_hop_by_hop(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Hosts and ports as they stand in `Host`, in an absolute target and in a `Location`. All input is hostile.
 
+use std::fmt;
 use std::net::Ipv6Addr;
 use std::str;
 
@@ -101,6 +102,13 @@ impl<'a> Authority<'a> {
 
     pub(super) fn port_under(&self, scheme: Scheme) -> u16 {
         self.port.unwrap_or(scheme.default_port())
+    }
+}
+
+impl fmt::Display for Authority<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.host)?;
+        self.port.map_or(Ok(()), |port| write!(out, ":{port}"))
     }
 }
 

@@ -31,6 +31,7 @@ pub enum Refusal {
     EmptySegment,
     Backslash,
     Fragment,
+    PathCharacter,
     BadEscape,
     DisguisedEscape,
     NoHost,
@@ -140,6 +141,10 @@ impl Refusal {
                 400,
                 "the request target has characters or a form that a target cannot have: percent-encode them",
             ),
+            Self::PathCharacter => (
+                400,
+                "a character in the path that a path cannot have: percent-encode it",
+            ),
             Self::BadVersion => (400, "the version is not HTTP/ and two digits: use HTTP/1.1"),
             Self::BadFieldName => (
                 400,
@@ -168,7 +173,7 @@ impl Refusal {
             }
             Self::DotSegment => (
                 400,
-                "a . or .. segment in the path: write the path that is meant",
+                "a . or .. segment in the path, alone or before a semicolon: write the path that is meant",
             ),
             Self::EmptySegment => (400, "a // in the path: write a single slash"),
             Self::Backslash => (

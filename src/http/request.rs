@@ -3,14 +3,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::SocketAddr;
 
 use super::fields::{Fields, Span};
 use super::framing::{ConnectionOptions, Declared, Framing, FramingFields, Version};
 use super::grammar::is_token;
 use super::host::Authority;
+use super::paths::is_registry;
 use super::refusal::Refusal;
 use super::scan::{Limits, LineFault, scan};
-use super::target::{Target, is_registry};
+use super::target::Target;
 
 /// 32 KiB, which is what nginx and Apache allow in sum, and 100 fields, as Apache; docker sends ten, browsers thirty.
 const LIMITS: Limits = Limits {
@@ -19,6 +21,8 @@ const LIMITS: Limits = Limits {
 };
 /// Upload states and signed URLs reach a few KiB.
 const TARGET_LIMIT: usize = 16 * 1024;
+/// What a server is called that is asked without a name and whose address nobody has told.
+const NAMELESS: &str = "localhost";
 
 /// A request head that may go on its way. Holds credentials: it is never cloned, and its `Debug` shows no field.
 pub struct RequestHead {
@@ -27,10 +31,22 @@ pub struct RequestHead {
     target: Span,
     path: Span,
     host: Span,
+    named_by: NamedBy,
     version: Version,
     framing: Framing,
     connection: ConnectionOptions,
     expects_continue: bool,
+}
+
+/// What says which host the client asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NamedBy {
+    /// Its `Host` field.
+    Field,
+    /// The absolute form of its target. HTTP/1.0 alone.
+    Target,
+    /// The address that it was sent to. HTTP/1.0 alone.
+    Address,
 }
 
 impl RequestHead {
@@ -71,22 +87,34 @@ impl RequestHead {
         let parsed = Target::parse(method, target)?;
         let mut fields = Fields::parse(head, line.len() + 2)?;
         let known = Known::gather(&fields, version)?;
-        if let Some((scheme, authority)) = parsed.authority
-            && !authority.is(&known.authority(&fields)?, scheme)
-        {
-            return Err(Refusal::OtherAuthority);
-        }
-        let start = match &parsed.forwarded {
+        let (host, named_by) = match (known.host, parsed.authority) {
+            (Some(host), absolute) => {
+                let named = Authority::parse(fields.bytes(host)).ok_or(Refusal::BadHost)?;
+                if absolute.is_some_and(|(scheme, authority)| !authority.is(&named, scheme)) {
+                    return Err(Refusal::OtherAuthority);
+                }
+                (host, NamedBy::Field)
+            }
+            (None, Some((_, authority))) => (
+                fields.append(authority.to_string().as_bytes()),
+                NamedBy::Target,
+            ),
+            (None, None) => (fields.append(NAMELESS.as_bytes()), NamedBy::Address),
+        };
+        let forwarded = match &parsed.forwarded {
             // The end of the target as it came.
-            Cow::Borrowed(text) => method.len() + 1 + target.len() - text.len(),
+            Cow::Borrowed(text) => {
+                Span::new(method.len() + 1 + target.len() - text.len(), text.len())
+            }
             Cow::Owned(text) => fields.append(text),
         };
         Ok(Self {
             fields,
             method: Span::new(0, method.len()),
-            target: Span::new(start, parsed.forwarded.len()),
-            path: Span::new(start, parsed.path),
-            host: known.host,
+            target: forwarded,
+            path: forwarded.shortened_to(parsed.path),
+            host,
+            named_by,
             version,
             framing: match known.declared {
                 Declared::Nothing => Framing::Empty,
@@ -103,14 +131,14 @@ impl RequestHead {
         self.fields.text(self.method)
     }
 
-    /// As it is forwarded: byte for byte, an absolute form reduced to path and query.
-    pub fn target(&self) -> &str {
-        self.fields.text(self.target)
+    /// As it is forwarded: byte for byte, an absolute form reduced to path and query. Need not be UTF-8.
+    pub fn target(&self) -> &[u8] {
+        self.fields.bytes(self.target)
     }
 
     /// The target without its query; `*` of an OPTIONS for the whole server.
-    pub fn path(&self) -> &str {
-        self.fields.text(self.path)
+    pub fn path(&self) -> &[u8] {
+        self.fields.bytes(self.path)
     }
 
     /// What the client speaks.
@@ -118,9 +146,25 @@ impl RequestHead {
         self.version
     }
 
-    /// The value of `Host`, with its port if it has one.
+    /// The value of `Host`, with its port if it has one. HTTP/1.0 has none: then what the target names, or else what
+    /// [`was_sent_to`](Self::was_sent_to) says.
     pub fn host(&self) -> &str {
         self.fields.text(self.host)
+    }
+
+    /// Says the address, with its port, that stands for a host where the client names none; it is asked for only then, and
+    /// without one it is `localhost`.
+    pub fn was_sent_to(&mut self, address: impl FnOnce() -> Option<SocketAddr>) {
+        if self.named_by == NamedBy::Address
+            && let Some(address) = address()
+        {
+            self.host = self.fields.append(address.to_string().as_bytes());
+        }
+    }
+
+    /// Whether the host stands in no field that could be passed on.
+    pub(super) fn lacks_host(&self) -> bool {
+        self.named_by != NamedBy::Field
     }
 
     /// Every field as it came and in its order.
@@ -152,7 +196,7 @@ impl RequestHead {
 
     /// The path is `/v2` or below it.
     pub fn is_registry(&self) -> bool {
-        is_registry(self.path().as_bytes())
+        is_registry(self.path())
     }
 
     pub(super) fn connection(&self) -> ConnectionOptions {
@@ -164,14 +208,14 @@ impl fmt::Debug for RequestHead {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("RequestHead")
             .field("method", &self.method())
-            .field("path", &self.path())
+            .field("path", &String::from_utf8_lossy(self.path()))
             .finish_non_exhaustive()
     }
 }
 
 /// What the fields say together that the gate has to know.
 struct Known {
-    host: Span,
+    host: Option<Span>,
     declared: Declared,
     connection: ConnectionOptions,
     expects_continue: bool,
@@ -202,18 +246,16 @@ impl Known {
                 _ => {}
             }
         }
-        let known = Self {
-            host: host.ok_or(Refusal::NoHost)?,
+        // RFC 9112, 3.2: HTTP/1.0 does not know the field, and the probes of balancers still speak that.
+        if host.is_none() && version == Version::Http11 {
+            return Err(Refusal::NoHost);
+        }
+        Ok(Self {
+            host,
             declared: framing.declared(version)?,
             connection,
             expects_continue,
-        };
-        known.authority(fields)?;
-        Ok(known)
-    }
-
-    fn authority<'a>(&self, fields: &'a Fields) -> Result<Authority<'a>, Refusal> {
-        Authority::parse(fields.bytes(self.host)).ok_or(Refusal::BadHost)
+        })
     }
 }
 

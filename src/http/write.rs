@@ -55,10 +55,17 @@ impl ResponseShape<'_> {
 
 /// Appends the head for the backend. Its connection stays persistent.
 pub fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, extra: &ForwardedBy<'_>) {
-    push(
-        out,
-        format_args!("{} {} HTTP/1.1\r\n", head.method(), head.target()),
-    );
+    [
+        head.method().as_bytes(),
+        b" ",
+        head.target(),
+        b" HTTP/1.1\r\n",
+    ]
+    .iter()
+    .for_each(|part| out.extend_from_slice(part));
+    if head.lacks_host() {
+        push_field(out, "Host", head.host().as_bytes());
+    }
     let lists_fields = head.connection().lists_fields;
     for (name, value) in head.fields() {
         let folded = Folded::of(name.as_bytes());

@@ -26,8 +26,8 @@ pub struct Access<'a> {
     pub claimed: bool,
     /// The method, or what stood in its place.
     pub method: &'a str,
-    /// The target as it came.
-    pub target: &'a str,
+    /// The target as it came. Need not be UTF-8.
+    pub target: &'a [u8],
     /// The status of the answer; 0 if none was sent.
     pub status: u16,
     /// Bytes of the request's body.
@@ -84,7 +84,7 @@ impl Default for Access<'_> {
             user: None,
             claimed: false,
             method: "",
-            target: "",
+            target: b"",
             status: 0,
             up: 0,
             down: 0,
@@ -182,7 +182,7 @@ impl Access<'_> {
     fn write_target(&self, mut write: impl FnMut(&[u8])) {
         // Cut after the secrets are gone: the cut must not make a long one look like a short one.
         let mut room = LONGEST_TARGET;
-        query::shortened(self.target.as_bytes(), |part| {
+        query::shortened(self.target, |part| {
             let shown = escape::cut(part, room);
             write(shown);
             if shown.len() < part.len() && room > 0 {
@@ -210,7 +210,7 @@ mod tests {
             peer: Peer::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7))),
             user: Some(b"alice"),
             method: "PUT",
-            target: "/v2/team/app/blobs/uploads/x?_state=abcdefghijklmnopqrstuvwxyz0123456789&digest=sha256%3Aab",
+            target: b"/v2/team/app/blobs/uploads/x?_state=abcdefghijklmnopqrstuvwxyz0123456789&digest=sha256%3Aab",
             status: 201,
             up: 1234,
             elapsed: Duration::from_micros(12_999),
@@ -301,7 +301,7 @@ mod tests {
         let access = Access {
             user: Some(b"a b\n\xff\""),
             method: "G\"T\r\n",
-            target: "/\"\n2026-11-23T14:00:00.123Z forged \x1b[2J",
+            target: b"/\"\n2026-11-23T14:00:00.123Z forged \x1b[2J",
             ..request()
         };
         for line in [text(&access), json(&access)] {
@@ -318,7 +318,7 @@ mod tests {
         let access = Access {
             user: Some(&user),
             method: &target,
-            target: &target,
+            target: target.as_bytes(),
             note: Some(&target),
             ..request()
         };

@@ -243,16 +243,21 @@ impl Relay {
     fn bound(&self, head: &RequestHead) -> Option<usize> {
         match self.backends.len() {
             0 | 1 => None,
-            _ => self.sessions.backend_of(head.path(), Instant::now()),
+            // A path that is no text belongs to no session.
+            _ => self
+                .sessions
+                .backend_of(std::str::from_utf8(head.path()).ok()?, Instant::now()),
         }
     }
 
     /// Notes what an answer says of an upload session, before the client can act on it.
     fn follow(&self, head: &RequestHead, answer: &Answer, place: usize) {
-        if self.backends.len() > 1 {
+        if self.backends.len() > 1
+            && let Ok(path) = std::str::from_utf8(head.path())
+        {
             let step = Step {
                 method: head.method(),
-                path: head.path(),
+                path,
                 status: answer.head.status(),
                 location: answer.head.values("location").next(),
             };

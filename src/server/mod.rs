@@ -29,10 +29,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::admin::{Admin, Watched};
-use crate::config::{Fault, Settings, in_order};
+use crate::config::{Fault, Paths, Settings, in_order};
 use crate::connection::{Duty, Forwarding, RequestIds, Seats, Service, Timeouts};
 use crate::files::Reader;
-use crate::gate::Gatekeeper;
+use crate::gate::{Gatekeeper, PathRules};
+use crate::http::PathDecides;
 use crate::log;
 use crate::metrics::{self, Standing};
 use crate::relay::Relay;
@@ -269,7 +270,11 @@ fn run(
         Role::AuthService => Duty::Confirm,
     };
     let service = Arc::new(Service {
-        gatekeeper: Gatekeeper::new(prepared.authority, &settings.realm),
+        gatekeeper: Gatekeeper::new(
+            prepared.authority,
+            &settings.realm,
+            path_rules(role, settings.paths),
+        ),
         duty,
         trusted: settings.trusted_proxies.clone(),
         patience,
@@ -371,6 +376,19 @@ fn run(
         );
     }
     Ok(())
+}
+
+/// Where a path has to read the same for everybody. What a proxy asks an auth service about is not decided by any.
+fn path_rules(role: Role, paths: Paths) -> PathRules {
+    let (always, asked_about) = match (role, paths) {
+        (Role::AuthService, _) => (PathDecides::Nowhere, PathDecides::Nowhere),
+        (Role::Gate, Paths::Strict) => (PathDecides::InRegistry, PathDecides::Everywhere),
+        (Role::Gate, Paths::AsSent) => (PathDecides::InRegistry, PathDecides::InRegistry),
+    };
+    PathRules {
+        always,
+        asked_about,
+    }
 }
 
 /// What is asked when somebody looks.

@@ -6,6 +6,7 @@
 //! changing from one way to the other costs no system call.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,12 @@ impl Socket {
         sockopt::set_socket_timeout(self, Timeout::Recv, Some(silence))?;
         sockopt::set_socket_timeout(self, Timeout::Send, Some(silence))?;
         Ok(())
+    }
+
+    /// The address of our own end, which the peer has connected to; a Unix socket has none.
+    pub fn own_address(&self) -> Option<SocketAddr> {
+        let address = SocketAddr::try_from(rustix::net::getsockname(self).ok()?).ok()?;
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
     /// Reads once.

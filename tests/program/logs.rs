@@ -33,7 +33,7 @@ fn a_process_that_logs() {
             peer: Peer::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             user: Some(b"alice"),
             method: "GET",
-            target: "/v2/",
+            target: b"/v2/",
             status: 200,
             elapsed: Duration::from_millis(3),
             request_id: &request_id,

@@ -31,6 +31,7 @@ mod health;
 mod limits;
 mod log;
 mod logs;
+mod paths;
 mod probe;
 mod refused;
 mod relay;

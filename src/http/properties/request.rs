@@ -51,9 +51,14 @@ fn is_read_alike(input: &[u8], head: &RequestHead, used: usize) {
     let mut other = httparse::Request::new(&mut slots);
     match other.parse(input) {
         Ok(status) => assert_eq!(status, httparse::Status::Complete(used), "{}", shown()),
-        // It knows no later 1.x, which counts as 1.1.
+        // It knows no later 1.x, which counts as 1.1, and takes a target for text.
         Err(error) => {
-            assert_eq!(error, httparse::Error::Version, "{}", shown());
+            let is_text = std::str::from_utf8(head.target()).is_ok();
+            let expected = match error {
+                httparse::Error::Token => !is_text,
+                error => error == httparse::Error::Version,
+            };
+            assert!(expected, "{error} {}", shown());
             return;
         }
     }
@@ -63,10 +68,12 @@ fn is_read_alike(input: &[u8], head: &RequestHead, used: usize) {
     let version = [Version::Http10, Version::Http11][usize::from(other.version == Some(1))];
     assert_eq!(head.version(), version, "{}", shown());
     let target = other.path.unwrap_or_default();
-    let local = head.target().strip_prefix('/').unwrap_or_default();
+    let target = target.as_bytes();
+    let local = head.target().strip_prefix(b"/").unwrap_or_default();
+    let is_absolute = !target.starts_with(b"/");
     assert!(
         target == head.target()
-            || target.contains("://") && (target.ends_with(local) || head.target() == "*"),
+            || is_absolute && (target.ends_with(local) || head.target() == b"*"),
         "{}",
         shown()
     );
@@ -81,9 +88,14 @@ fn is_read_alike(input: &[u8], head: &RequestHead, used: usize) {
         "{}",
         shown()
     );
-    assert_eq!(head.values("host").count(), 1, "{}", shown());
+    let hosts = head.values("host").count();
+    assert!(
+        hosts == 1 || hosts == 0 && version == Version::Http10,
+        "{}",
+        shown()
+    );
     let guess = sketch(input);
-    if target.starts_with('/') {
+    if target.starts_with(b"/") {
         assert_eq!(guess.registry, head.is_registry(), "{}", shown());
     }
     assert_eq!(guess.is_head, head.method() == "HEAD", "{}", shown());
@@ -159,7 +171,11 @@ pub(in crate::http) fn is_passed_on(input: &[u8], before: &RequestHead, used: us
         shown()
     );
     let connection: Vec<_> = before.values("connection").collect();
-    let kept = |name: &str| !dropped_on_the_way_in(name);
+    // It stands in a field of its own from here on, also where the client had none.
+    let kept = |name: &str| {
+        let is_new = before.lacks_host() && name.eq_ignore_ascii_case("host");
+        !is_new && !dropped_on_the_way_in(name)
+    };
     assert_eq!(
         end_to_end(before.fields(), &connection, kept),
         end_to_end(after.fields(), &[], kept),
@@ -171,7 +187,11 @@ pub(in crate::http) fn is_passed_on(input: &[u8], before: &RequestHead, used: us
     assert_eq!(careless.len(), after.fields().count() + 1, "{}", shown());
     assert_eq!(
         careless[0].1,
-        format!("{} {} HTTP/1.1", before.method(), before.target()),
+        format!(
+            "{} {} HTTP/1.1",
+            before.method(),
+            String::from_utf8_lossy(before.target())
+        ),
         "{}",
         shown()
     );

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::question::{Question, Scope};
-use super::reuse::Reuse;
+use super::reuse::{Basis, Reuse};
 use crate::gate::auth::memory::{Aging, Digest, Seal};
 
 /// Answers to those who were let in, some 300 bytes each.
@@ -40,6 +40,7 @@ struct State {
 #[derive(Clone)]
 struct Entry {
     answer: Answer,
+    basis: Basis,
     /// When the question went out: what it is as old as.
     asked: Instant,
     until: Instant,
@@ -65,7 +66,7 @@ impl Cache {
     }
 
     /// The answer to `question`, if one holds; the one that was asked for last, if several do (RFC 9111, 4.1).
-    pub(super) fn recall(&self, question: &Question<'_>, now: Instant) -> Option<Answer> {
+    pub(super) fn recall(&self, question: &Question<'_>, now: Instant) -> Option<(Answer, Basis)> {
         let ways = self.state().ways.clone();
         let keys: Vec<Digest> = question
             .scopes()
@@ -85,7 +86,7 @@ impl Cache {
             .filter(|entry| now < entry.until);
         found
             .max_by_key(|entry| entry.asked)
-            .map(|entry| entry.answer.clone())
+            .map(|entry| (entry.answer.clone(), entry.basis))
     }
 
     /// Keeps an answer for as long as it holds after `asked`, when its question went out.
@@ -111,6 +112,7 @@ impl Cache {
         let key = question.key(&self.seal, scope, vary);
         let entry = Entry {
             answer: answer.clone(),
+            basis: Basis::of(question, reuse),
             asked,
             until,
         };
@@ -172,6 +174,12 @@ mod tests {
         Answer::Unauthorized(Arc::new([]))
     }
 
+    impl Cache {
+        fn answer(&self, question: &Question<'_>, now: Instant) -> Option<Answer> {
+            self.recall(question, now).map(|(answer, _)| answer)
+        }
+    }
+
     const ALLOWED: Answer = Answer::Allowed(None);
 
     #[test]
@@ -183,14 +191,14 @@ mod tests {
             for line in ["GET /a", "PUT /b"] {
                 let other = question(line, Some(credentials));
                 assert_eq!(
-                    cache.recall(&other, now + 29 * SECOND),
+                    cache.answer(&other, now + 29 * SECOND),
                     Some(answer.clone())
                 );
-                assert_eq!(cache.recall(&other, now + 30 * SECOND), None);
+                assert_eq!(cache.answer(&other, now + 30 * SECOND), None);
             }
         }
         for other in [None, Some("Alice"), Some("alice "), Some("")] {
-            assert_eq!(cache.recall(&question("GET /a", other), now), None);
+            assert_eq!(cache.answer(&question("GET /a", other), now), None);
         }
     }
 
@@ -200,7 +208,7 @@ mod tests {
         let asked = question("GET /a", Some("alice"));
         for reuse in [Reuse::Never, Reuse::Twins] {
             cache.remember(&asked, &ALLOWED, &reuse, now);
-            assert_eq!(cache.recall(&asked, now), None);
+            assert_eq!(cache.answer(&asked, now), None);
         }
     }
 
@@ -209,9 +217,9 @@ mod tests {
         let (cache, now) = (Cache::new(), Instant::now());
         let asked = question("PUT /a", Some("alice"));
         cache.remember(&asked, &Answer::Denied, &held(&[]), now);
-        assert_eq!(cache.recall(&asked, now), Some(Answer::Denied));
+        assert_eq!(cache.answer(&asked, now), Some(Answer::Denied));
         for line in ["GET /a", "PUT /b", "PUT /a?"] {
-            assert_eq!(cache.recall(&question(line, Some("alice")), now), None);
+            assert_eq!(cache.answer(&question(line, Some("alice")), now), None);
         }
     }
 
@@ -221,19 +229,19 @@ mod tests {
         for answer in [ALLOWED, unauthorized(), Answer::Denied] {
             let asked = question("GET /a", None);
             cache.remember(&asked, &answer, &held(&[]), now);
-            assert_eq!(cache.recall(&asked, now), Some(answer));
+            assert_eq!(cache.answer(&asked, now), Some(answer));
         }
         for line in ["HEAD /a", "GET /b", "GET /a/b"] {
-            assert_eq!(cache.recall(&question(line, None), now), None);
+            assert_eq!(cache.answer(&question(line, None), now), None);
         }
         let mut elsewhere = visit("10.0.0.7", "id");
         elsewhere.host = "other:5443";
         for visit in [elsewhere, visit("10.0.0.8", "id")] {
-            let other = Question::of("GET", "/a", &visit, None);
-            assert_eq!(cache.recall(&other, now), None);
+            let other = Question::of("GET", b"/a", &visit, None);
+            assert_eq!(cache.answer(&other, now), None);
         }
         let credentials = question("GET /a", Some("alice"));
-        assert_eq!(cache.recall(&credentials, now), None);
+        assert_eq!(cache.answer(&credentials, now), None);
     }
 
     #[test]
@@ -241,7 +249,7 @@ mod tests {
         let (cache, now) = (Cache::new(), Instant::now());
         let vary = held(&["cookie", "x-original-uri"]);
         cache.remember(&question("GET /a", Some("alice")), &ALLOWED, &vary, now);
-        let recall = |line| cache.recall(&question(line, Some("alice")), now);
+        let recall = |line| cache.answer(&question(line, Some("alice")), now);
         assert_eq!(recall("HEAD /a"), Some(ALLOWED));
         assert_eq!(recall("GET /b"), None);
         // Other answers may vary in other ways.
@@ -253,16 +261,39 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_hangs_on_the_path_unless_it_holds_for_all_of_them() {
+        let (cache, now) = (Cache::new(), Instant::now());
+        for (credentials, vary, basis) in [
+            (Some("alice"), &[][..], Basis::Credentials),
+            (
+                Some("bob"),
+                &["cookie", "x-original-method"],
+                Basis::Credentials,
+            ),
+            (Some("carol"), &["x-original-uri"], Basis::Path),
+            (None, &[], Basis::Path),
+        ] {
+            let asked = question("GET /a", credentials);
+            cache.remember(&asked, &ALLOWED, &held(vary), now);
+            assert_eq!(cache.recall(&asked, now), Some((ALLOWED, basis)));
+        }
+        let asked = question("GET /a", Some("alice"));
+        for reuse in [Reuse::Never, Reuse::Twins] {
+            assert_eq!(Basis::of(&asked, &reuse), Basis::Path);
+        }
+    }
+
+    #[test]
     fn of_two_that_hold_the_later_one_counts() {
         let (cache, now) = (Cache::new(), Instant::now());
         let asked = question("GET /a", Some("alice"));
         let later = now + SECOND;
         cache.remember(&asked, &Answer::Denied, &held(&[]), later);
         cache.remember(&asked, &ALLOWED, &held(&["x-original-uri"]), now);
-        assert_eq!(cache.recall(&asked, later), Some(Answer::Denied));
+        assert_eq!(cache.answer(&asked, later), Some(Answer::Denied));
         let last = later + SECOND;
         cache.remember(&asked, &ALLOWED, &held(&["x-original-uri"]), last);
-        assert_eq!(cache.recall(&asked, last), Some(ALLOWED));
+        assert_eq!(cache.answer(&asked, last), Some(ALLOWED));
     }
 
     #[test]
@@ -276,7 +307,7 @@ mod tests {
             let guess = question("GET /", Some(&line));
             cache.remember(&guess, &unauthorized(), &held(&[]), now);
         }
-        assert_eq!(cache.recall(&alice, now), Some(ALLOWED));
+        assert_eq!(cache.answer(&alice, now), Some(ALLOWED));
         assert_eq!(cache.state().strangers.len(), STRANGERS);
     }
 
@@ -289,13 +320,13 @@ mod tests {
             Answer::Unauthorized(vec![String::new(); 100].into()),
         ] {
             cache.remember(&asked, &answer, &held(&[]), now);
-            assert_eq!(cache.recall(&asked, now), None);
+            assert_eq!(cache.answer(&asked, now), None);
         }
         for n in 0..100 {
             let way = format!("x-{n}");
             cache.remember(&asked, &ALLOWED, &held(&[&way]), now);
         }
         assert_eq!(cache.state().ways.len(), MOST_WAYS_TO_VARY);
-        assert_eq!(cache.recall(&asked, now), Some(ALLOWED));
+        assert_eq!(cache.answer(&asked, now), Some(ALLOWED));
     }
 }

@@ -34,6 +34,7 @@ use probe::Prober;
 pub use probe::{LATER, OPEN, Probed, could_not_ask, odd};
 pub use question::Question;
 use question::Scope;
+pub use reuse::Basis;
 use reuse::Reuse;
 
 use crate::leader::step_down;
@@ -82,8 +83,8 @@ pub struct ApiSettings<'a> {
 #[must_use]
 #[derive(Debug)]
 pub enum Ruling {
-    /// It may pass, in the name of this user if there is one.
-    Allowed(Option<Principal>),
+    /// It may pass, in the name of this user if there is one, and because of this.
+    Allowed(Option<Principal>, Basis),
     /// It needs credentials, or others; the challenges of the API.
     Unauthorized(Vec<String>),
     /// It may not pass.
@@ -163,8 +164,8 @@ impl Api {
     /// call, for which it waits no longer than the time that a call has.
     pub fn ask(&self, question: &Question<'_>, network: Network) -> Ruling {
         let begun = Instant::now();
-        if let Some(answer) = self.cache.recall(question, begun) {
-            return remembered(answer);
+        if let Some((answer, basis)) = self.cache.recall(question, begun) {
+            return remembered(answer, basis);
         }
         metrics::CACHE_MISSES.one();
         step_down();
@@ -178,7 +179,7 @@ impl Api {
                 return down();
             }
             let flight = match self.receive(question, company, network) {
-                Reception::Known(answer) => return remembered(answer),
+                Reception::Known(answer, basis) => return remembered(answer, basis),
                 Reception::Lead(leader) => return leader.ask(question, network, deadline),
                 Reception::Join(flight) => flight,
             };
@@ -191,11 +192,11 @@ impl Api {
                     outcome,
                     for_twins,
                 } => {
-                    if let Some(answer) = self.cache.recall(question, Instant::now()) {
-                        return remembered(answer);
+                    if let Some((answer, basis)) = self.cache.recall(question, Instant::now()) {
+                        return remembered(answer, basis);
                     }
                     if for_twins && identity.is_same(&question.identity(self.cache.seal())) {
-                        return ruling(outcome);
+                        return ruling(outcome, Basis::Path);
                     }
                     // It was not for this one, who next waits for twins at most, and then for nobody.
                     company = company.narrower().min(self.habit.company(question));
@@ -232,8 +233,8 @@ impl Api {
             return Reception::Join(Arc::clone(flight));
         }
         // An answer is remembered before its flight is over: whoever comes finds the one or the other.
-        if let Some(answer) = self.cache.recall(question, Instant::now()) {
-            return Reception::Known(answer);
+        if let Some((answer, basis)) = self.cache.recall(question, Instant::now()) {
+            return Reception::Known(answer, basis);
         }
         let flight = Arc::new(Flight::new(network));
         flights.extend(keys.iter().map(|key| (*key, Arc::clone(&flight))));
@@ -261,7 +262,7 @@ impl Api {
 
 /// What becomes of a question.
 enum Reception<'a> {
-    Known(Answer),
+    Known(Answer, Basis),
     /// Somebody asks already what may be the same.
     Join(Arc<Flight<Landing>>),
     Lead(Leader<'a>),
@@ -310,7 +311,7 @@ impl Leader<'_> {
             outcome: outcome.clone(),
             for_twins: reuse != Reuse::Never,
         });
-        ruling(outcome)
+        ruling(outcome, Basis::of(question, &reuse))
     }
 
     /// Off the list first: who comes now has come too late for an answer that is not remembered.
@@ -332,22 +333,22 @@ impl Drop for Leader<'_> {
     }
 }
 
-fn remembered(answer: Answer) -> Ruling {
+fn remembered(answer: Answer, basis: Basis) -> Ruling {
     metrics::CACHE_HITS.one();
     match answer {
         Answer::Allowed(user) => {
             metrics::login(Login::Remembered);
-            Ruling::Allowed(user.map(Principal::new))
+            Ruling::Allowed(user.map(Principal::new), basis)
         }
-        other => ruling(Ok(other)),
+        other => ruling(Ok(other), basis),
     }
 }
 
-fn ruling(outcome: Result<Answer, Arc<str>>) -> Ruling {
+fn ruling(outcome: Result<Answer, Arc<str>>, basis: Basis) -> Ruling {
     match outcome {
         Ok(Answer::Allowed(user)) => {
             metrics::login(Login::Ok);
-            Ruling::Allowed(user.map(Principal::new))
+            Ruling::Allowed(user.map(Principal::new), basis)
         }
         Ok(Answer::Unauthorized(challenges)) => Ruling::Unauthorized(challenges.to_vec()),
         Ok(Answer::Denied) => Ruling::Denied,

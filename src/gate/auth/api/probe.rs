@@ -100,7 +100,7 @@ impl Prober {
         let Some(authorization) = made_up() else {
             return Probed::Odd("there are no random numbers for it".to_owned());
         };
-        let question = Question::of("GET", "/v2/", &visit, Some(&authorization));
+        let question = Question::of("GET", b"/v2/", &visit, Some(&authorization));
         let called = self.caller.ask(&question, Instant::now() + self.timeout);
         let probed = match called.outcome {
             Ok((Answer::Allowed(_), _)) => Probed::Open,

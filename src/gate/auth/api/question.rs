@@ -29,7 +29,8 @@ pub(super) enum Scope {
 
 const AUTHORIZATION: &str = "authorization";
 const METHOD: &str = "x-original-method";
-const TARGET: &str = "x-original-uri";
+/// The path, with its query.
+pub(super) const TARGET: &str = "x-original-uri";
 const HOST: &str = "x-forwarded-host";
 const ADDRESS: &str = "x-real-ip";
 /// The only field in which two questions that are the same differ.
@@ -53,21 +54,21 @@ impl<'a> Question<'a> {
     /// About a request that nobody has made.
     pub(super) fn of(
         method: &'a str,
-        target: &'a str,
+        target: &'a [u8],
         visit: &Visit<'a>,
         authorization: Option<&'a [u8]>,
     ) -> Question<'a> {
         let mut fields = Vec::with_capacity(10);
         fields.extend(authorization.map(|value| (AUTHORIZATION, Cow::Borrowed(value))));
         for (name, value) in [
-            (METHOD, method),
+            (METHOD, method.as_bytes()),
             (TARGET, target),
-            ("x-forwarded-for", visit.forwarded_for),
-            ("x-forwarded-proto", visit.proto),
-            (HOST, visit.host),
-            (REQUEST_ID, visit.request_id),
+            ("x-forwarded-for", visit.forwarded_for.as_bytes()),
+            ("x-forwarded-proto", visit.proto.as_bytes()),
+            (HOST, visit.host.as_bytes()),
+            (REQUEST_ID, visit.request_id.as_bytes()),
         ] {
-            fields.push((name, Cow::Borrowed(value.as_bytes())));
+            fields.push((name, Cow::Borrowed(value)));
         }
         let address = visit.client.to_string().into_bytes();
         fields.push((ADDRESS, Cow::Owned(address)));
@@ -150,7 +151,8 @@ pub(super) mod tests {
     pub fn question<'a>(line: &'a str, authorization: Option<&'a str>) -> Question<'a> {
         let (method, target) = line.split_once(' ').unwrap();
         let visit = visit("10.0.0.7", "id");
-        Question::of(method, target, &visit, authorization.map(str::as_bytes))
+        let authorization = authorization.map(str::as_bytes);
+        Question::of(method, target.as_bytes(), &visit, authorization)
     }
 
     #[test]
@@ -188,7 +190,8 @@ pub(super) mod tests {
         let seal = Seal::new();
         let identity = |line: &str, authorization, client, id| {
             let (method, target) = line.split_once(' ').unwrap();
-            Question::of(method, target, &visit(client, id), authorization).identity(&seal)
+            let visit = visit(client, id);
+            Question::of(method, target.as_bytes(), &visit, authorization).identity(&seal)
         };
         let alice = Some(b"alice".as_slice());
         let one = identity("GET /a", alice, "10.0.0.7", "1");

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::answer::Fields;
-use super::question::REQUEST_ID;
+use super::question::{Question, REQUEST_ID, TARGET};
 
 /// A refused password is asked about again after this, whatever the API says, so that somebody whose account was just
 /// made or repaired gets in; a client that replays a stale one still cannot lock the account by it.
@@ -25,6 +25,29 @@ pub(super) enum Reuse {
     Twins,
     /// It holds for so long, for whoever sends the same in these fields (in lower case, sorted).
     For(Duration, Vec<String>),
+}
+
+/// What an answer hangs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// On the credentials: it would be the same for every path.
+    Credentials,
+    /// On the path too, as far as anybody knows.
+    Path,
+}
+
+impl Basis {
+    /// Of an answer to `question` that may be reused so.
+    pub(super) fn of(question: &Question<'_>, reuse: &Reuse) -> Basis {
+        match reuse {
+            Reuse::For(_, vary)
+                if !question.is_stranger() && !vary.iter().any(|name| name == TARGET) =>
+            {
+                Basis::Credentials
+            }
+            _ => Basis::Path,
+        }
+    }
 }
 
 impl Reuse {
