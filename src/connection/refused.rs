@@ -45,12 +45,14 @@ impl Connection {
         refusal: Refusal,
         head: Option<&RequestHead>,
         unread: Unread,
-        record: Record,
+        mut record: Record,
         service: &Service,
     ) -> Step {
+        let why = || refusal.message().to_owned();
+        record.note.get_or_insert_with(why);
         let next = phase_after(unread, head, service).filter(|_| !refusal.breaks_framing());
         let mut answer = Vec::with_capacity(512);
-        refusal.write(&mut answer, shape(head, next, &record));
+        record.down = refusal.write(&mut answer, shape(head, next, &record));
         self.say(&answer, refusal.status(), next, record, service)
     }
 
@@ -66,7 +68,7 @@ impl Connection {
         let next = phase_after(Unread::whole(head), Some(head), service);
         let mut answer = Vec::with_capacity(256);
         let shape = shape(Some(head), next, &record);
-        write_confirmation(&mut answer, grant.header_safe_user(), shape);
+        record.down = write_confirmation(&mut answer, grant.header_safe_user(), shape);
         self.say(&answer, CONFIRMED, next, record, service)
     }
 
@@ -76,12 +78,15 @@ impl Connection {
         answer: &[u8],
         status: u16,
         next: Option<Phase>,
-        record: Record,
+        mut record: Record,
         service: &Service,
     ) -> Step {
         let stream = self.input.stream_mut();
         stream.patience = Patience::None;
         let said = stream.write_all(answer);
+        if said.is_err() {
+            record.down = 0;
+        }
         record.write(status);
         match (said, next) {
             (Err(_), _) => Step::Close,

@@ -21,6 +21,9 @@ const LONGEST_FOR_FILE: usize = 4 * 1024;
 /// For an API it may be a token with all that its issuer put into it.
 const LONGEST_FOR_API: usize = 16 * 1024;
 
+/// Of an `Authorization` that nobody could check.
+const UNUSABLE: &str = "no user and password in the Authorization field";
+
 /// Leave to let one request through, and in whose name.
 #[derive(Debug)]
 pub struct Grant {
@@ -185,10 +188,8 @@ impl Gatekeeper {
     ) -> Result<Grant, Denial> {
         let credentials = match presented(head, LONGEST_FOR_FILE)? {
             Presented::Basic(credentials) => credentials,
-            Presented::Absent | Presented::Unusable => {
-                metrics::login(Login::Absent);
-                return Err(Denial::of(self.unauthorized()));
-            }
+            Presented::Absent => return Err(self.unusable("no credentials")),
+            Presented::Unusable => return Err(self.unusable(UNUSABLE)),
         };
         let (login, refusal) = match htpasswd.verify(&credentials, Network::of(visit.client)) {
             Verdict::Known(principal) => {
@@ -207,6 +208,7 @@ impl Gatekeeper {
         metrics::login(login);
         Err(Denial {
             claimed: claimed(&credentials),
+            note: (login == Login::Wrong).then(|| "wrong user or password".to_owned()),
             ..Denial::of(refusal)
         })
     }
@@ -220,8 +222,7 @@ impl Gatekeeper {
             Presented::Unusable => (value, None),
         };
         if authorization.is_some_and(|value| !is_visible(value)) {
-            metrics::login(Login::Absent);
-            return Err(Denial::of(self.unauthorized()));
+            return Err(self.unusable(UNUSABLE));
         }
         let question = Question::about(head, visit, authorization);
         let (refusal, note) = match api.ask(&question, Network::of(visit.client)) {
@@ -249,6 +250,13 @@ impl Gatekeeper {
             }
             Ruling::Unsure { retry_after, why } => (Refusal::Unsure { retry_after }, Some(why)),
         };
+        let note = note.or_else(|| match &refusal {
+            Refusal::Unauthorized { .. } if authorization.is_none() => {
+                Some("no credentials".to_owned())
+            }
+            Refusal::Unauthorized { .. } | Refusal::Denied => Some("the API says no".to_owned()),
+            _ => None,
+        });
         metrics::login(match &refusal {
             Refusal::Unauthorized { .. } if authorization.is_none() => Login::Absent,
             Refusal::Unauthorized { .. } => Login::Wrong,
@@ -261,6 +269,15 @@ impl Gatekeeper {
             claimed,
             note,
         })
+    }
+
+    /// Nothing that could be checked was shown, for this reason.
+    fn unusable(&self, why: &str) -> Denial {
+        metrics::login(Login::Absent);
+        Denial {
+            note: Some(why.to_owned()),
+            ..Denial::of(self.unauthorized())
+        }
     }
 
     /// Asks for a user and a password.

@@ -42,8 +42,9 @@ pub struct Shape {
 }
 
 impl Refusal {
-    /// Appends the whole answer. The connection is announced as closing unless `to.keep` and the framing still holds.
-    pub fn write(&self, out: &mut Vec<u8>, to: Shape) {
+    /// Appends the whole answer, and says how long its body is. The connection is announced as closing unless `to.keep` and
+    /// the framing still holds.
+    pub fn write(&self, out: &mut Vec<u8>, to: Shape) -> u64 {
         let body = match to.form {
             Form::Oci => self.json(),
             Form::AuthService if self.status() == 401 => UNAUTHORIZED.to_owned(),
@@ -71,7 +72,7 @@ impl Refusal {
             push(out, format_args!("Allow: {ALLOWED}\r\n"));
         }
         let keep = to.keep && !self.breaks_framing();
-        end(out, &body, Shape { keep, ..to });
+        end(out, &body, Shape { keep, ..to })
     }
 
     fn json(&self) -> String {
@@ -86,15 +87,16 @@ impl Refusal {
     }
 }
 
-/// Appends an auth service's whole yes. `user` is named if it is given, and must be fit for a field.
-pub fn write_confirmation(out: &mut Vec<u8>, user: Option<&[u8]>, to: Shape) {
+/// Appends an auth service's whole yes, and says how long its body is. `user` is named if it is given, and must be fit for a
+/// field.
+pub fn write_confirmation(out: &mut Vec<u8>, user: Option<&[u8]>, to: Shape) -> u64 {
     begin(out, 200, CONFIRMED, to);
     if let Some(user) = user.filter(|user| is_clean_value(user)) {
         out.extend_from_slice(b"X-Remote-User: ");
         out.extend_from_slice(user);
         out.extend_from_slice(b"\r\n");
     }
-    end(out, CONFIRMED, to);
+    end(out, CONFIRMED, to)
 }
 
 /// Status line and the fields that every answer of our own has.
@@ -114,17 +116,17 @@ fn begin(out: &mut Vec<u8>, status: u16, body: &str, to: Shape) {
     );
 }
 
-/// What becomes of the connection, and the body.
-fn end(out: &mut Vec<u8>, body: &str, to: Shape) {
+/// What becomes of the connection, and the body, as far as there is one; its length.
+fn end(out: &mut Vec<u8>, body: &str, to: Shape) -> u64 {
     if !to.keep {
         push(out, format_args!("Connection: close\r\n"));
     } else if to.version == Version::Http10 {
         push(out, format_args!("Connection: keep-alive\r\n"));
     }
     out.extend_from_slice(b"\r\n");
-    if !to.head_only {
-        out.extend_from_slice(body.as_bytes());
-    }
+    let content = if to.head_only { "" } else { body };
+    out.extend_from_slice(content.as_bytes());
+    content.len() as u64
 }
 
 /// The challenge of HTTP Basic: the realm as a quoted string, without whatever could end the line.
