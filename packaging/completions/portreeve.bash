@@ -7,7 +7,8 @@ _portreeve() {
     local everywhere="--help
         --config --listen --insecure-http --htpasswd --realm --tls-cert --tls-key --tls-self-signed --tls-name
         --trusted-proxy --workers --max-connections --max-connections-per-address --header-timeout
-        --idle-timeout --drain-timeout --admin --insecure-admin --log"
+        --idle-timeout --drain-timeout --admin --insecure-admin
+        --health-path --log"
     local serve="
         --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe
         --backend-authorization --paths --body-timeout --response-timeout --connect-timeout"

@@ -45,6 +45,7 @@ complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l connect-timeout 
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l drain-timeout -x -d 'for requests in flight to end when the gate is told to stop'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l admin -x -d 'where to serve /healthz, /readyz, /metrics and a status page: http://127.0.0.1:PORT or unix:PATH'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l insecure-admin -d 'allow --admin on an address that is not loopback, and under any host name'
+complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l health-path -x -d 'a path that the gate answers itself, without credentials: 200 while it is ready, else 503; for balancers and kubelet'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l log -x -a 'text json' -d 'form of the access log, which goes to standard output'
 
 complete -c portreeve -n "__fish_seen_subcommand_from passwd" -l stdin -d 'read the password from standard input, as one line'

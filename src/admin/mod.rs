@@ -14,7 +14,6 @@ use std::net::{IpAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -246,14 +245,7 @@ fn find_out(service: &Service, asked: &Receiver<()>, find: &Sender<Answer>, wake
 }
 
 fn readiness(service: &Service) -> Answer {
-    if service.draining.load(Ordering::Acquire) {
-        return Answer::plain(503, "stopping");
-    }
-    let ready = service
-        .gatekeeper
-        .ready()
-        .and_then(|()| service.duty.ready());
-    match ready {
+    match service.ready() {
         Ok(()) => Answer::plain(200, with_others(&service.duty.backends())),
         Err(reason) => Answer::plain(503, reason),
     }

@@ -66,6 +66,8 @@ pub struct Settings {
     pub admin: Option<Placed<Admin>>,
     /// Whether that may be off loopback.
     pub insecure_admin: bool,
+    /// The path that the gate answers itself; it begins with `/` and is not of the registry.
+    pub health_path: Option<String>,
     /// Form of the log.
     pub log: Format,
     /// What is odd without being wrong, one line each; the commands show them on standard error.
@@ -192,6 +194,7 @@ impl Settings {
         };
         let admin = read.optional(Id::admin, admin);
         let insecure_admin = read.one(Id::insecure_admin, values::switch);
+        let health_path = read.optional(Id::health_path, values::health_path);
         let log = read.one(Id::log, values::log_format);
 
         let Reader {
@@ -314,6 +317,7 @@ impl Settings {
             timeouts,
             admin,
             insecure_admin,
+            health_path: health_path.and_then(|path| path.value),
             log,
             warnings,
         };

@@ -76,6 +76,8 @@ macro_rules! with_settings {
                 "where to serve /healthz, /readyz, /metrics and a status page: http://127.0.0.1:PORT or unix:PATH";
             insecure_admin "yes|no" = "no",
                 "allow --admin on an address that is not loopback, and under any host name";
+            health_path "PATH" ~ "off",
+                "a path that the gate answers itself, without credentials: 200 while it is ready, else 503; for balancers and kubelet";
             log "text|json" = "text",
                 "form of the access log, which goes to standard output";
         }

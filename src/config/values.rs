@@ -10,6 +10,9 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 const LONGEST_SECONDS: u32 = 86_400;
 /// The challenge is a header field of every 401.
 const LONGEST_REALM: usize = 256;
+/// Of a path that clients need for themselves.
+const OF_REGISTRY: &str =
+    "/v2/ is the registry's own, which docker asks; write another path, such as /healthz";
 
 /// Every switch takes these words, in any case, wherever it stands.
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
@@ -126,6 +129,23 @@ pub(crate) fn paths(text: &str) -> Result<Paths, String> {
     }
 }
 
+/// A path as a request has it, or `off`, which is how a flag takes back what a variable or a file says.
+pub(crate) fn health_path(text: &str) -> Result<Option<String>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let is_path = text.starts_with('/')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
+    match text.strip_prefix("/v2") {
+        _ if !is_path => Err("not a path; write it as in /healthz, without a query".to_owned()),
+        Some("") => Err(OF_REGISTRY.to_owned()),
+        Some(rest) if rest.starts_with('/') => Err(OF_REGISTRY.to_owned()),
+        _ => Ok(Some(text.to_owned())),
+    }
+}
+
 pub(crate) fn log_format(text: &str) -> Result<Format, String> {
     match text {
         "text" => Ok(Format::Text),
@@ -212,6 +232,31 @@ mod tests {
             connections("1k"),
             Err("not a number between 1 and 10000000".to_owned())
         );
+    }
+
+    #[test]
+    fn a_health_path_hides_nothing_of_a_registry() {
+        assert_eq!(health_path("off"), Ok(None));
+        for path in ["/", "/healthz", "/a/b;c%20", "/v2x", "/V2/"] {
+            assert_eq!(health_path(path), Ok(Some(path.to_owned())));
+        }
+        for path in [
+            "",
+            "healthz",
+            "http://a/",
+            "/a?b",
+            "/a#b",
+            "/a b",
+            "/\u{e9}",
+        ] {
+            assert!(
+                health_path(path).is_err_and(|why| why.contains("/healthz")),
+                "{path}"
+            );
+        }
+        for path in ["/v2", "/v2/", "/v2/_catalog"] {
+            assert_eq!(health_path(path), Err(OF_REGISTRY.to_owned()));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! returns at once. All that comes from the client is hostile.
 
 mod duty;
+mod health;
 mod origin;
 mod record;
 mod refused;
@@ -18,6 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 pub use duty::{ASKS_FOR_PASSWORD, Duty, Forwarding};
+pub use health::HealthPath;
 pub use origin::{Origin, address_of, is_trusted};
 pub use request_id::RequestIds;
 pub use seats::{Seat, Seats};
@@ -233,6 +235,9 @@ impl Connection {
     /// Asks whether a request may pass, for which it may wait, though never for the client. A no is said.
     pub fn decide(&mut self, head: RequestHead, service: &Service) -> Step {
         let mut record = self.record(&head, service);
+        if let Some(health) = service.health.as_ref().filter(|path| path.is_asked(&head)) {
+            return self.tell_health(health, &head, record, service);
+        }
         let visit = Visit {
             client: record.origin.client,
             forwarded_for: &record.origin.forwarded_for,

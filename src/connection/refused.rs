@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::record::Record;
-use super::{Connection, Phase, Service, Step};
+use super::{Connection, HealthPath, Phase, Service, Step};
 use crate::gate::Grant;
 use crate::http::{
     Body, Framing, INPUT_LIMIT, Input, Refusal, RequestHead, Shape, Version, is_bad_chunk,
-    write_confirmation,
+    write_confirmation, write_ready,
 };
 use crate::relay::Unread;
 use crate::stream::Patience;
@@ -37,6 +37,8 @@ const THROTTLED: u16 = 429;
 const PAUSE: Duration = Duration::from_millis(250);
 /// The status of an auth service's yes.
 const CONFIRMED: u16 = 200;
+/// The status of the health path where all is well.
+const READY: u16 = 200;
 
 impl Connection {
     /// Says no. `head` is the request's, if it could be read.
@@ -70,6 +72,30 @@ impl Connection {
         let shape = shape(Some(head), next, &record);
         record.down = write_confirmation(&mut answer, grant.header_safe_user(), shape);
         self.say(&answer, CONFIRMED, next, record, service)
+    }
+
+    /// Says whether the gate is ready, to whoever asks on the path for that.
+    pub(super) fn tell_health(
+        &mut self,
+        health: &HealthPath,
+        head: &RequestHead,
+        mut record: Record,
+        service: &Service,
+    ) -> Step {
+        let unread = Unread::whole(head);
+        // That it is to end is known at once.
+        let ready = match service.draining.load(Ordering::Acquire) {
+            true => service.ready(),
+            false => health.ready(|| service.ready()),
+        };
+        if let Err(why) = ready {
+            record.note = Some(why);
+            return self.refuse(Refusal::NotReady, Some(head), unread, record, service);
+        }
+        let next = phase_after(unread, Some(head), service);
+        let mut answer = Vec::with_capacity(256);
+        record.down = write_ready(&mut answer, shape(Some(head), next, &record));
+        self.say(&answer, READY, next, record, service)
     }
 
     /// Sends an answer that is there whole; `next` is what the connection does then if it is kept.

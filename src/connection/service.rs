@@ -1,9 +1,9 @@
 //! What all connections share.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Duty, RequestIds};
+use super::{Duty, HealthPath, RequestIds};
 use crate::config::Cidr;
 use crate::gate::Gatekeeper;
 
@@ -15,12 +15,25 @@ pub struct Service {
     pub duty: Duty,
     /// Peers that are believed about their clients.
     pub trusted: Vec<Cidr>,
+    /// Where the gate itself says whether it is ready.
+    pub health: Option<HealthPath>,
     /// Bounds on waiting for clients.
     pub patience: Timeouts,
     /// Names for requests.
     pub request_ids: RequestIds,
     /// Set once the service is to end: no connection is kept after its request.
     pub draining: AtomicBool,
+}
+
+impl Service {
+    /// Whether requests could be served now; the error says why not. May take as long as a connection to a backend.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err("stopping".to_owned());
+        }
+        self.gatekeeper.ready()?;
+        self.duty.ready()
+    }
 }
 
 /// How long clients may take.

@@ -17,6 +17,9 @@ const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const CONFIRMED: &str = "User authenticated successfully";
 const UNAUTHORIZED: &str = "Unauthorized";
 
+/// What the health path says where all is well, as the admin endpoint does.
+const READY: &str = "ready\n";
+
 /// What the body of an answer of our own is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -97,6 +100,13 @@ pub fn write_confirmation(out: &mut Vec<u8>, user: Option<&[u8]>, to: Shape) -> 
         out.extend_from_slice(b"\r\n");
     }
     end(out, CONFIRMED, to)
+}
+
+/// Appends the whole yes of the health path, which nobody is to keep, and says how long its body is.
+pub fn write_ready(out: &mut Vec<u8>, to: Shape) -> u64 {
+    begin(out, 200, READY, to);
+    push(out, format_args!("Cache-Control: no-store\r\n"));
+    end(out, READY, to)
 }
 
 /// Status line and the fields that every answer of our own has.

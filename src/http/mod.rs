@@ -28,7 +28,7 @@ mod equivalence;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 
-pub use answer::{Form, Shape, basic_challenge, write_confirmation};
+pub use answer::{Form, Shape, basic_challenge, write_confirmation, write_ready};
 pub use body::{Body, is_bad_chunk};
 pub use chunks::ChunkWriter;
 pub use fields::{connection_lists, dropped_on_the_way_in, hop_by_hop};

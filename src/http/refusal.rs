@@ -65,6 +65,8 @@ pub enum Refusal {
     Unsure {
         retry_after: u32,
     },
+    /// The health path was asked.
+    NotReady,
     /// No worker, no check, no room; seconds until another attempt has a chance.
     Overloaded {
         retry_after: u32,
@@ -108,6 +110,7 @@ impl Refusal {
                 | Self::BackendGarbled
                 | Self::BackendSilent
                 | Self::Unsure { .. }
+                | Self::NotReady
                 | Self::Overloaded { .. }
         )
     }
@@ -268,6 +271,7 @@ impl Refusal {
                 503,
                 "the credentials could not be checked just now: try again shortly",
             ),
+            Self::NotReady => (503, "this gate is not ready to serve: its log says why"),
             Self::Overloaded { .. } => {
                 (503, "too much is going on here just now: try again shortly")
             }

@@ -30,7 +30,7 @@ use signal_hook::iterator::Signals;
 
 use crate::admin::{Admin, Watched};
 use crate::config::{Fault, Paths, Settings, in_order};
-use crate::connection::{Duty, Forwarding, RequestIds, Seats, Service, Timeouts};
+use crate::connection::{Duty, Forwarding, HealthPath, RequestIds, Seats, Service, Timeouts};
 use crate::files::Reader;
 use crate::gate::{Gatekeeper, PathRules};
 use crate::http::PathDecides;
@@ -277,6 +277,7 @@ fn run(
         ),
         duty,
         trusted: settings.trusted_proxies.clone(),
+        health: settings.health_path.clone().map(HealthPath::new),
         patience,
         request_ids: RequestIds::new(seed()?),
         draining: AtomicBool::new(false),

@@ -28,6 +28,7 @@ mod faults;
 mod guessing;
 mod harness;
 mod health;
+mod health_path;
 mod limits;
 mod log;
 mod logs;
