@@ -171,7 +171,7 @@ impl ResponseHead {
         )))
     }
 
-    /// 100 to 599.
+    /// 100 to 999: three digits, of which RFC 9110, 15 gives those from 600 on no meaning, and proxies pass them.
     pub fn status(&self) -> u16 {
         self.status
     }
@@ -302,7 +302,7 @@ fn status_line(line: &[u8]) -> Option<(Version, u16, &[u8])> {
     let version = Version::parse(version).ok()?;
     let [
         b' ',
-        hundreds @ b'1'..=b'5',
+        hundreds @ b'1'..=b'9',
         tens @ b'0'..=b'9',
         ones @ b'0'..=b'9',
         rest @ ..,

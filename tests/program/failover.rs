@@ -535,3 +535,26 @@ fn a_gate_is_ready_as_long_as_one_backend_is_reachable() {
     second.stop();
     assert_eq!(ready(), Some(1));
 }
+
+#[test]
+fn a_status_without_a_meaning_is_relayed_and_its_backend_is_asked_again() {
+    for status in [600, 799, 999] {
+        let answer = format!("HTTP/1.1 {status} Odd\r\nContent-Length: 2\r\nX-Own: 1\r\n\r\nok");
+        let (first, second) = (always(answer), saying("second"));
+        let gate = before(&[&first, &second]);
+        let mut client = gate.http();
+        for _ in 0..2 {
+            let answer = client.ask("GET /", &[AUTH]);
+            assert_eq!(answer.status(), status);
+            assert_eq!(
+                (answer.text().as_str(), answer.field("X-Own")),
+                ("ok", Some("1"))
+            );
+        }
+        client.request_with("PUT /", &[AUTH, "Content-Length: 1"], b"a");
+        assert_eq!(client.answer().status(), status);
+        assert_eq!(first.requests().len(), 3);
+        second.assert_untouched();
+        in_log(&gate, &["GET", &format!(" {status} ")]);
+    }
+}
