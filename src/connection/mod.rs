@@ -32,7 +32,8 @@ use crate::gate::{Grant, Visit};
 use crate::http::{ForwardedBy, Input, Refusal, RequestHead};
 use crate::log::Peer;
 use crate::relay::{Awaited, End, Forwarded, Outcome, Request, Then, Unread};
-use crate::stream::{Interest, Patience, Progress, Socket, Stream};
+use crate::stream::{Interest, Patience, Progress, Socket, Stream, in_the_clear};
+use crate::tls;
 
 /// The status that the log shows for a client that went away before its answer, as nginx does.
 const CLIENT_GONE: u16 = 499;
@@ -218,7 +219,7 @@ impl Connection {
                 Err(_) => return Step::Close,
             }
             let step = match self.phase {
-                Phase::Handshake => self.shake_hands(),
+                Phase::Handshake => self.shake_hands(service),
                 Phase::Idle => self.await_head(service),
                 Phase::Head { parsed } => self.read_head(parsed, service),
                 Phase::Skip(left) => self.skip(left, service),
@@ -332,7 +333,7 @@ impl Connection {
         self.input.stream_mut().abort();
     }
 
-    fn shake_hands(&mut self) -> Option<Step> {
+    fn shake_hands(&mut self, service: &Service) -> Option<Step> {
         match self.input.stream_mut().handshake() {
             Ok(Progress::Done) => {
                 // The header time-out that began with the connection goes on.
@@ -340,13 +341,23 @@ impl Connection {
                 None
             }
             Ok(Progress::Waits(interest)) => Some(self.park(interest)),
-            Err(error) => {
-                if error.kind() == io::ErrorKind::InvalidData {
-                    ::log::info!("{}: tls: {error}", address_of(self.peer));
-                }
-                Some(Step::Close)
+            Err(error) if in_the_clear(&error) => {
+                let said = self.input.stream_mut().turn_clear();
+                let refusal = Refusal::TlsExpected;
+                let mut record = Record::sketched(service, &said, self.peer);
+                record.note = Some(refusal.message().to_owned());
+                Some(self.refuse(refusal, None, Unread::Unknown, record, service))
             }
+            Err(error) => Some(self.hang_up(&error)),
         }
+    }
+
+    /// Ends it for what the client sent, and says what that was if TLS would not have it.
+    fn hang_up(&self, error: &io::Error) -> Step {
+        if error.kind() == io::ErrorKind::InvalidData {
+            ::log::info!("{}: tls: {}", address_of(self.peer), tls::reason(error));
+        }
+        Step::Close
     }
 
     fn await_head(&mut self, service: &Service) -> Option<Step> {
@@ -394,11 +405,16 @@ impl Connection {
                 Some(self.park(Interest::Read))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
-            Err(_) => Some(Step::Close),
+            Err(error) => Some(self.hang_up(&error)),
         }
     }
 
+    /// Leaves it until its socket can do that. A client that always has something to say is never found waiting at its
+    /// deadline, and so that is looked at here.
     fn park(&mut self, interest: Interest) -> Step {
+        if Instant::now() >= self.deadline {
+            return Step::Close;
+        }
         self.input.stream_mut().read_as_needed();
         self.input.release();
         Step::Park(interest)

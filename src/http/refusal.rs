@@ -15,6 +15,7 @@ pub enum Refusal {
     BareCarriageReturn,
     Nul,
     FoldedLine,
+    TlsExpected,
     BadRequestLine,
     BadMethod,
     BadTarget,
@@ -135,6 +136,10 @@ impl Refusal {
                 "a NUL in the head: speak HTTP here, or https:// if this port wants TLS",
             ),
             Self::FoldedLine => (400, "a folded header line: put each field on one line"),
+            Self::TlsExpected => (
+                400,
+                "this port speaks TLS: write https:// instead of http://",
+            ),
             Self::BadRequestLine => (
                 400,
                 "the request line is not method, target and version with one blank between: check the client",

@@ -3,18 +3,23 @@
 //! Owns the socket and the TLS session over it. It knows nothing of HTTP. Everything read is
 //! hostile; what TLS refuses ends the stream with an error after its alert was sent.
 
+mod ahead;
 mod local;
 mod pipe;
 mod socket;
 mod tls;
 
 use std::io::{self, IoSlice, Read, Write};
-use std::time::Duration;
+use std::mem;
+use std::time::{Duration, Instant};
 
+use ahead::Ahead;
+pub use ahead::in_the_clear;
 pub use local::{SocketFile, bind_unix, room_for_socket};
 pub use pipe::{PIPE_SIZE, Pipe, Unblocked, refuses_pipes};
+use socket::silent;
 pub use socket::{Interest, Patience, Socket, timed_out, turned_elsewhere};
-use tls::{Ahead, Tls};
+use tls::Tls;
 
 /// What a TLS session holds of one write before the socket takes it, in bytes. Measured with blobs: a sixteenth less of a
 /// processor's time than with the 64 KiB of rustls, and no more from there on.
@@ -62,10 +67,11 @@ impl Stream {
     pub fn tls(socket: Socket, connection: impl Into<rustls::Connection>) -> Stream {
         let mut connection = connection.into();
         connection.set_buffer_limit(Some(BUFFERED));
-        let tls = Tls {
-            connection,
-            ahead: Ahead::default(),
+        let ahead = match &connection {
+            rustls::Connection::Server(_) => Ahead::of_server(),
+            rustls::Connection::Client(_) => Ahead::default(),
         };
+        let tls = Tls { connection, ahead };
         Stream {
             socket,
             session: Session::Tls(Box::new(tls)),
@@ -78,13 +84,15 @@ impl Stream {
         &self.socket
     }
 
-    /// Goes on with the handshake as far as the patience lets it. Errors are the peer's doing or
-    /// a time-out; an alert has been tried.
+    /// Goes on with the handshake as far as the patience lets it, the time-out being one for all that comes. Errors are the
+    /// peer's doing or a time-out; an alert has been tried. After one of [`in_the_clear`] comes [`Stream::turn_clear`].
     pub fn handshake(&mut self) -> io::Result<Progress> {
         let Session::Tls(tls) = &mut self.session else {
             return Ok(Progress::Done);
         };
         let impatient = matches!(self.patience, Patience::None);
+        let begun = Instant::now();
+        let mut reads = 0;
         loop {
             if tls.flush(&self.socket, &self.patience)? == Progress::Waits(Interest::Write) {
                 return Ok(Progress::Waits(Interest::Write));
@@ -92,6 +100,13 @@ impl Stream {
             if !tls.connection.is_handshaking() {
                 return Ok(Progress::Done);
             }
+            if impatient && tls.is_others_turn(reads) {
+                return Ok(Progress::Waits(Interest::Read));
+            }
+            if !impatient && tls.ahead.is_empty() {
+                self.socket.wait_since(begun, &self.patience)?;
+            }
+            reads += 1;
             match tls.take_in(&self.socket, &self.patience) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
@@ -100,6 +115,15 @@ impl Stream {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Goes on in the clear with a client that never began with TLS. What it has said is returned.
+    pub fn turn_clear(&mut self) -> Vec<u8> {
+        let unsent = Vec::new();
+        match mem::replace(&mut self.session, Session::Clear { unsent }) {
+            Session::Tls(tls) => tls.ahead.into_bytes(),
+            Session::Clear { .. } => Vec::new(),
         }
     }
 
@@ -159,16 +183,30 @@ impl Stream {
         }
     }
 
+    /// Memory that holds what has come and that TLS cannot decrypt yet, or is not asked for, in bytes.
+    pub fn held(&self) -> usize {
+        match &self.session {
+            Session::Clear { .. } => 0,
+            Session::Tls(tls) => tls.held(),
+        }
+    }
+
     /// Whether the peer has said something, or has closed, without waiting for it and without
-    /// taking it. A TLS record that carries no content (a session ticket) does not count.
+    /// taking it. A TLS record that carries no content (a session ticket) does not count. Of many of these only some are
+    /// looked at each time.
     pub fn has_word(&mut self) -> bool {
         let Session::Tls(tls) = &mut self.session else {
             return self.socket.is_readable();
         };
+        let mut reads = 0;
         loop {
             if tls.has_plaintext() {
                 return true;
             }
+            if tls.is_others_turn(reads) {
+                return false;
+            }
+            reads += 1;
             match tls.take_in(&self.socket, &Patience::None) {
                 Ok(0) => return true,
                 Ok(_) => {}
@@ -184,6 +222,7 @@ impl Stream {
         pieces: &[IoSlice<'_>],
         silence: Duration,
     ) -> io::Result<usize> {
+        let mut quiet = Quiet::of(silence);
         loop {
             if self.has_word() {
                 return Err(io::Error::other(Spoke));
@@ -204,7 +243,7 @@ impl Stream {
             };
             match sent {
                 Some(sent) => return Ok(sent),
-                None => self.socket.wait_either_way(silence)?,
+                None => quiet.wait(&self.socket)?,
             }
         }
     }
@@ -213,11 +252,12 @@ impl Stream {
     /// the socket has it all, whatever the peer says came after it.
     pub fn flush_unless_spoken(&mut self, silence: Duration) -> io::Result<()> {
         self.patience = Patience::None;
+        let mut quiet = Quiet::of(silence);
         let flushed = loop {
             match self.push() {
                 Ok(Progress::Waits(_)) if self.has_word() => break Err(io::Error::other(Spoke)),
                 Ok(Progress::Waits(_)) => {
-                    if let Err(error) = self.socket.wait_either_way(silence) {
+                    if let Err(error) = quiet.wait(&self.socket) {
                         break Err(error);
                     }
                 }
@@ -245,7 +285,7 @@ impl Stream {
 
     /// Waits for the first byte of an answer without taking it. Ends early when `other` is torn down.
     pub fn await_word(&mut self, other: &Socket, limit: Duration) -> io::Result<()> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         loop {
             if let Session::Tls(_) = self.session
                 && self.has_word()
@@ -257,7 +297,39 @@ impl Stream {
             if let Session::Clear { .. } = self.session {
                 return Ok(());
             }
+            // What came may be without content, and so may be what comes next.
+            if left.is_zero() {
+                return match self.has_word() {
+                    true => Ok(()),
+                    false => Err(silent()),
+                };
+            }
         }
+    }
+}
+
+/// How long a write still waits for room: anew whenever there is some, but not because the peer sends what is no word.
+struct Quiet {
+    limit: Duration,
+    since: Option<Instant>,
+}
+
+impl Quiet {
+    fn of(limit: Duration) -> Quiet {
+        Quiet { limit, since: None }
+    }
+
+    /// Waits until the socket can do something.
+    fn wait(&mut self, socket: &Socket) -> io::Result<()> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let left = self.limit.saturating_sub(since.elapsed());
+        match socket.wait_either_way(left)? {
+            Interest::Write => self.since = None,
+            // What it has sent stays readable, if it is looked at in steps.
+            Interest::Read if left.is_zero() => return Err(silent()),
+            Interest::Read => {}
+        }
+        Ok(())
     }
 }
 

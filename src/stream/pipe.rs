@@ -70,7 +70,7 @@ impl Pipe {
                     return Err(io::ErrorKind::InvalidInput.into());
                 }
                 (Err(Errno::AGAIN), Patience::Watching(other)) => {
-                    from.wait_beside(other)?;
+                    from.wait_beside(other, from.silence()?)?;
                     was_ready = true;
                 }
                 (Err(error), Patience::Full) => return Err(patient(error)),
@@ -128,7 +128,7 @@ impl Stream {
                 return Err(io::Error::other(Spoke));
             }
             match pipe.hand_over(&self.socket) {
-                Err(Errno::AGAIN) => self.socket.wait_either_way(silence)?,
+                Err(Errno::AGAIN) => drop(self.socket.wait_either_way(silence)?),
                 done => return Ok(done?),
             }
         }

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::sockopt::{self, Timeout};
@@ -89,7 +89,7 @@ impl Socket {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     done => return done,
                 }
-                self.wait_beside(other)?;
+                self.wait_beside(other, self.silence()?)?;
             },
         }
     }
@@ -143,13 +143,30 @@ impl Socket {
         poll(&mut fds, limit)
     }
 
-    /// Waits until this socket is writable or readable.
-    pub fn wait_either_way(&self, limit: Duration) -> io::Result<()> {
+    /// Waits until this socket is writable or readable; where it is both, it is writable.
+    pub fn wait_either_way(&self, limit: Duration) -> io::Result<Interest> {
         let mut fds = [PollFd::new(self, PollFlags::IN | PollFlags::OUT)];
         if !poll(&mut fds, limit)? {
             return Err(silent());
         }
-        Ok(())
+        let is_writable = |fd: &PollFd<'_>| fd.revents().contains(PollFlags::OUT);
+        Ok(match fds.first().is_some_and(is_writable) {
+            true => Interest::Write,
+            false => Interest::Read,
+        })
+    }
+
+    /// Waits for another read of something that is awaited since `begun`: no longer than the time-out of a read that began
+    /// then.
+    pub(super) fn wait_since(&self, begun: Instant, patience: &Patience) -> io::Result<()> {
+        let left = self.silence()?.saturating_sub(begun.elapsed());
+        if let Patience::Watching(other) = patience {
+            return self.wait_beside(other, left);
+        }
+        match !left.is_zero() && self.wait(Interest::Read, left)? {
+            true => Ok(()),
+            false => Err(silent()),
+        }
     }
 
     /// Waits until this socket is readable. Ends with `ConnectionAborted` when `other` is torn down
@@ -178,8 +195,13 @@ impl Socket {
         let _ = sockopt::set_socket_linger(self, abort.then_some(Duration::ZERO));
     }
 
-    pub(super) fn wait_beside(&self, other: &Socket) -> io::Result<()> {
-        let limit = sockopt::socket_timeout(self, Timeout::Recv)?.unwrap_or(Duration::MAX);
+    /// The time-out of its reads.
+    pub(super) fn silence(&self) -> io::Result<Duration> {
+        Ok(sockopt::socket_timeout(self, Timeout::Recv)?.unwrap_or(Duration::MAX))
+    }
+
+    /// Waits until this socket is readable. Ends with [`turned_elsewhere`] when `other` turns readable first.
+    pub(super) fn wait_beside(&self, other: &Socket, limit: Duration) -> io::Result<()> {
         let mut fds = [
             PollFd::new(self, PollFlags::IN),
             PollFd::new(other, PollFlags::IN),
@@ -214,7 +236,7 @@ pub(super) fn patient(error: rustix::io::Errno) -> io::Error {
     }
 }
 
-fn silent() -> io::Error {
+pub(super) fn silent() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "nothing moved in time")
 }
 

@@ -14,6 +14,7 @@ mod issue;
 mod pair;
 mod pem;
 mod presented;
+mod reason;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod self_signed;
@@ -31,6 +32,7 @@ pub use facts::date;
 pub use host::{Name, host_name};
 pub use pair::{Pair, PairFault, Which, load_pair};
 pub use presented::{Issuer, Presented, Recorder, look};
+pub use reason::reason;
 pub use self_signed::SelfSigned;
 pub use server::server_config;
 pub use trouble::{trouble, trouble_of};

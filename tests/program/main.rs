@@ -29,6 +29,7 @@ mod guessing;
 mod harness;
 mod health;
 mod health_path;
+mod hostile_tls;
 mod limits;
 mod log;
 mod logs;

@@ -3,10 +3,13 @@
 use super::acceptor::Acceptor;
 use super::certificates::{Ca, server};
 use super::message::{Inbox, Message};
+use super::records::Secrets;
 use super::stream::{End, Stream};
 use super::watched::Watched;
 use super::{Dir, PATIENCE};
+use rustls::ServerConfig;
 use std::io;
+use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,6 +49,19 @@ impl Backend {
     pub fn script_tls(script: impl Fn(Peer) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let ca = Ca::new();
         let acceptor = Acceptor::tls(server(&ca.sign(&["127.0.0.1", "localhost"])));
+        Self::run(acceptor, Some(ca.pem()), None, script)
+    }
+
+    /// Over TLS 1.3 with secrets that are logged, and nothing that it sends by itself.
+    pub fn script_tls_logged(
+        secrets: Arc<Secrets>,
+        script: impl Fn(Peer) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let ca = Ca::new();
+        let mut config = ServerConfig::clone(&server(&ca.sign(&["127.0.0.1", "localhost"])));
+        config.key_log = secrets;
+        config.send_tls13_tickets = 0;
+        let acceptor = Acceptor::tls(Arc::new(config));
         Self::run(acceptor, Some(ca.pem()), None, script)
     }
 
@@ -273,6 +289,12 @@ impl Peer {
 
     pub fn say(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.inbox.send(bytes.as_ref())
+    }
+
+    /// Another handle on the TCP socket underneath, for bytes that are not to go through TLS.
+    pub fn socket(&self) -> TcpStream {
+        let socket = self.inbox.stream.socket().expect("a TCP socket");
+        socket.try_clone().unwrap()
     }
 
     /// Waits until the test says `Backend::go`.

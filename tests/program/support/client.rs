@@ -78,6 +78,12 @@ impl Client {
         }
     }
 
+    /// Another handle on the TCP socket underneath, for bytes that are not to go through TLS.
+    pub fn socket(&self) -> TcpStream {
+        let socket = self.inbox.stream.socket().expect("a TCP socket");
+        socket.try_clone().unwrap()
+    }
+
     /// Another handle on the socket in the clear, to write from another thread.
     pub fn writer(&self) -> TcpStream {
         match &self.inbox.stream {

@@ -14,6 +14,7 @@ pub mod dir;
 pub mod expected;
 pub mod gate;
 pub mod message;
+pub mod records;
 pub mod stream;
 pub mod watched;
 

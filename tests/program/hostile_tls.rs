@@ -1,0 +1,180 @@
+//! Peers that keep TLS busy with nothing: records without content, and handshakes that never become whole. They cost others
+//! neither time nor memory.
+
+use crate::support::records::{Sealer, Secrets, client};
+use crate::support::{AUTH, Backend, Client, Gate, Peer};
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// So many in a row end a connection.
+const MOST: usize = 64;
+
+fn request(client: &Client, line: &str, fields: &[&str]) -> String {
+    let fields = fields.join("\r\n");
+    format!(
+        "{line} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n\r\n",
+        client.host
+    )
+}
+
+/// All at once.
+fn send(sealer: &mut Sealer, count: usize) {
+    let records = sealer.without_content(count).concat();
+    // It may be told no before it has said all.
+    let _ = sealer.send(records);
+}
+
+/// Sends one record without content after the other, far more often than any time-out, until the connection ends. How long
+/// that took.
+fn drip(client: &mut Client, sealer: &mut Sealer) -> Duration {
+    let begun = Instant::now();
+    client.set_patience(Duration::from_millis(100));
+    for record in sealer.without_content(MOST - 1) {
+        let is_sent = sealer.send(record).is_ok();
+        match client.try_rest() {
+            Err(error) if is_sent && error.kind() == ErrorKind::TimedOut => {}
+            _ => return begun.elapsed(),
+        }
+    }
+    panic!("still open after {:?}", begun.elapsed());
+}
+
+#[test]
+fn sixty_four_records_without_content_end_a_connection_wherever_they_come() {
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url()]);
+    let ends = |(mut client, mut sealer): (Client, Sealer)| {
+        send(&mut sealer, MOST);
+        client.rest();
+    };
+    // One fewer each time, and it is served: behind the handshake, within a head, between two requests, within a body.
+    let served = || {
+        let (mut client, mut sealer) = client(&gate);
+        send(&mut sealer, MOST - 1);
+        let get = request(&client, "GET /a", &[AUTH]);
+        let (first, rest) = get.split_at(9);
+        let first = sealer.content(first);
+        sealer.send(first).unwrap();
+        send(&mut sealer, MOST - 1);
+        let rest = sealer.content(rest);
+        sealer.send(rest).unwrap();
+        assert_eq!(client.answer().status(), 200);
+        send(&mut sealer, MOST - 1);
+        let put = request(&client, "PUT /a", &[AUTH, "Content-Length: 2"]) + "a";
+        let put = sealer.content(put);
+        sealer.send(put).unwrap();
+        send(&mut sealer, MOST - 1);
+        (client, sealer)
+    };
+    let (mut client, mut sealer) = served();
+    let last = sealer.content("b");
+    sealer.send(last).unwrap();
+    assert_eq!(client.answer().status(), 200);
+    ends((client, sealer));
+    ends(crate::support::records::client(&gate));
+    let (client, mut sealer) = served();
+    send(&mut sealer, 1);
+    ends((client, sealer));
+    gate.messages
+        .wait_for_text("tls: 64 records without content in a row");
+    gate.https().assert_open();
+}
+
+#[test]
+fn who_sends_nothing_but_records_without_content_keeps_nobody_waiting() {
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url()]);
+    let mut known = gate.https();
+    assert_eq!(known.ask("GET /a", &[AUTH]).status(), 200);
+    std::thread::scope(|scope| {
+        let floods: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (_client, mut sealer) = client(&gate);
+                    // Sooner than any time-out.
+                    let until = Instant::now() + Duration::from_secs(5);
+                    while Instant::now() < until {
+                        let records = sealer.without_content(200).concat();
+                        if sealer.send(records).is_err() {
+                            return;
+                        }
+                    }
+                    panic!("all of it was read");
+                })
+            })
+            .collect();
+        while floods.iter().any(|flood| !flood.is_finished()) {
+            let begun = Instant::now();
+            assert_eq!(known.ask("GET /a", &[AUTH]).status(), 200);
+            assert!(begun.elapsed() < Duration::from_secs(2));
+        }
+        for flood in floods {
+            flood.join().unwrap();
+        }
+    });
+    gate.https().assert_open();
+}
+
+#[test]
+fn records_without_content_move_no_time_out() {
+    let backend = Backend::echo();
+    let second = Duration::from_secs(1);
+    for (setting, is_known, line) in [
+        ("--header-timeout", false, ""),
+        ("--header-timeout", false, "GET /a"),
+        ("--idle-timeout", true, ""),
+        ("--body-timeout", true, "PUT /a"),
+    ] {
+        let gate = Gate::start(&["--backend", backend.url(), setting, "1"]);
+        let (mut client, mut sealer) = client(&gate);
+        if is_known {
+            let get = request(&client, "GET /a", &[AUTH]);
+            let get = sealer.content(get);
+            sealer.send(get).unwrap();
+            assert_eq!(client.answer().status(), 200);
+        }
+        if line == "PUT /a" {
+            let put = request(&client, line, &[AUTH, "Content-Length: 2"]);
+            let put = sealer.content(put);
+            sealer.send(put).unwrap();
+        } else if !line.is_empty() {
+            let part = sealer.content(line);
+            sealer.send(part).unwrap();
+        }
+        let lasted = drip(&mut client, &mut sealer);
+        assert!(lasted < second * 4, "{setting} {line:?}: {lasted:?}");
+    }
+}
+
+/// A gate before a backend that sends so many records without content before each answer.
+fn before(count: usize) -> (Gate, Backend) {
+    let secrets = Arc::new(Secrets::default());
+    let logged = Arc::clone(&secrets);
+    let backend = Backend::script_tls_logged(secrets, move |mut peer: Peer| {
+        let mut sealer: Option<Sealer> = None;
+        while peer.try_request()?.is_some() {
+            let label = "SERVER_TRAFFIC_SECRET_0";
+            let sealer = sealer.get_or_insert_with(|| Sealer::new(peer.socket(), &logged, label));
+            send(sealer, count);
+            let answer = sealer.content("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            let _ = sealer.send(answer);
+        }
+        Ok(())
+    });
+    let dir = crate::support::Dir::new();
+    let ca = dir.file("ca", backend.ca.as_deref().unwrap());
+    let gate = Gate::start_in(dir, &["--backend", backend.url(), "--backend-ca", &ca]);
+    (gate, backend)
+}
+
+#[test]
+fn a_backend_may_not_send_more_of_them_either() {
+    let (gate, _backend) = before(MOST - 1);
+    let mut client = gate.http();
+    for _ in 0..2 {
+        assert_eq!(client.ask("GET /a", &[AUTH]).status(), 200);
+    }
+    let (gate, _backend) = before(MOST);
+    assert_eq!(gate.http().ask("GET /a", &[AUTH]).status(), 502);
+}
