@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{ALPN, pem, provider};
+use super::{HTTP_1_1, pem, provider};
 use crate::log::reason;
 
 /// TLS 1.2 and 1.3, `http/1.1`, sessions resumed. The other side must chain to a certificate in `ca`, and to no other;
@@ -23,7 +23,7 @@ pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
         .map_err(|error| format!("TLS cannot be set up: {error}"))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
     Ok(Arc::new(config))
 }
 

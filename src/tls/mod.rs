@@ -37,9 +37,11 @@ pub use self_signed::SelfSigned;
 pub use server::server_config;
 pub use trouble::{trouble, trouble_of};
 
-/// The only protocol spoken over TLS here, on both sides (RFC 7301 names it). A client that offers only others is
-/// refused by rustls with `no_application_protocol`.
-const ALPN: &[u8] = b"http/1.1";
+/// The protocol spoken over TLS here, on both sides (RFC 7301 names it).
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// The other one that a client may offer alone, as `curl -0` does.
+const HTTP_1_0: &[u8] = b"http/1.0";
 
 /// What all cryptography of TLS is done with. The process default of rustls is never set and never asked.
 ///

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::facts::Facts;
 use super::issue::CA_NAME;
-use super::{ALPN, provider};
+use super::{HTTP_1_1, provider};
 
 /// No honest chain is longer, and every link is looked at.
 const MOST: usize = 10;
@@ -155,7 +155,7 @@ pub fn look() -> Result<(Arc<ClientConfig>, Arc<Recorder>), String> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
     Ok((Arc::new(config), recorder))
 }
 

@@ -7,9 +7,9 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::version::{TLS12, TLS13};
 
 use super::certificates::Certificates;
-use super::{ALPN, provider};
+use super::{HTTP_1_0, HTTP_1_1, provider};
 
-/// TLS 1.2 and 1.3, `http/1.1`, resumption by tickets (their keys live in this process and change every six hours, so
+/// TLS 1.2 and 1.3, `http/1.1` and `http/1.0`, resumption by tickets (their keys live in this process and change every six hours, so
 /// that it costs no memory per client), and no early data: a replayed `PUT` would be a second one.
 pub fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, String> {
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -17,7 +17,8 @@ pub fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig
         .map_err(|error| format!("TLS cannot be set up: {error}"))?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    // In the order of preference. Clients that offer none of these are refused.
+    config.alpn_protocols = vec![HTTP_1_1.to_vec(), HTTP_1_0.to_vec()];
     config.ticketer =
         Ticketer::new().map_err(|error| format!("no key for session tickets: {error}"))?;
     config.max_early_data_size = 0;

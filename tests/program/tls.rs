@@ -12,13 +12,18 @@ const VERSIONS: [(&SupportedProtocolVersion, ProtocolVersion); 2] = [
 ];
 
 #[test]
-fn both_versions_are_spoken_with_http_1_1_agreed() {
+fn both_versions_are_spoken_with_http_agreed() {
     let backend = Backend::echo();
     let gate = Gate::start(&["--backend", backend.url()]);
     for (offered, spoken) in VERSIONS {
         for (protocols, agreed) in [
             (
                 vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+                Some(b"http/1.1".as_slice()),
+            ),
+            (vec![b"http/1.0".to_vec()], Some(b"http/1.0".as_slice())),
+            (
+                vec![b"http/1.0".to_vec(), b"http/1.1".to_vec()],
                 Some(b"http/1.1".as_slice()),
             ),
             (vec![], None),
@@ -34,6 +39,19 @@ fn both_versions_are_spoken_with_http_1_1_agreed() {
 }
 
 #[test]
+fn a_client_of_http_1_0_that_says_so_is_served() {
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url()]);
+    let mut config = client(&gate.ca(), rustls::ALL_VERSIONS);
+    config.alpn_protocols = vec![b"http/1.0".to_vec()];
+    let mut client = Client::tls(gate.authority("https"), "localhost", Arc::new(config));
+    let host = client.host.clone();
+    client.send(format!("GET / HTTP/1.0\r\nHost: {host}\r\n{AUTH}\r\n\r\n"));
+    assert_eq!(client.answer().status(), 200);
+    client.assert_closed();
+}
+
+#[test]
 fn a_client_that_speaks_only_http_2_is_told_in_the_handshake() {
     let gate = Gate::start(&["--backend", "http://127.0.0.1:5000"]);
     let mut config = client(&gate.ca(), rustls::ALL_VERSIONS);
@@ -45,6 +63,7 @@ fn a_client_that_speaks_only_http_2_is_told_in_the_handshake() {
         refused.to_string().contains("NoApplicationProtocol"),
         "{refused}"
     );
+    gate.messages.wait_for_text("neither http/1.1 nor http/1.0");
     gate.https().assert_open();
 }
 
@@ -216,19 +235,67 @@ fn the_self_signed_pair_is_made_once_and_its_keys_are_private() {
 }
 
 #[test]
-fn plain_http_on_the_tls_port_does_no_harm() {
+fn what_comes_in_the_clear_on_a_tls_port_is_told_so_in_words() {
     let gate = Gate::start(&["--backend", "http://127.0.0.1:5000"]);
-    for bytes in [
-        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        "\0\0\0\0\0\0\0\0",
-        "\x16\x03\x01\x02\x00\x01",
-    ] {
+    for (line, is_registry) in [("GET /a", false), ("GET /v2/", true), ("PUT /v2/a", true)] {
+        let mut client = Client::clear(gate.authority("https"));
+        client.request(line, &[AUTH]);
+        let answer = client.answer();
+        assert_eq!(answer.status(), 400);
+        assert!(answer.text().contains("write https://"), "{answer:?}");
+        assert!(!answer.has("WWW-Authenticate"));
+        if is_registry {
+            answer.assert_oci("BAD_REQUEST");
+        }
+        client.assert_closed();
+        let quoted = format!("\"{line}\"");
+        let logged = gate.log.wait_for_text(&quoted);
+        assert!(logged.contains(" 400 "), "{logged}");
+        assert!(logged.contains("this port speaks TLS"), "{logged}");
+    }
+    let mut head = Client::clear(gate.authority("https"));
+    head.request("HEAD /", &[]);
+    assert_eq!(head.answer_to_head().status(), 400);
+    // A byte at a time, and no HTTP at all.
+    for bytes in ["G", "SSH-2.0-x\r\n", "hello\n"] {
+        let mut client = Client::clear(gate.authority("https"));
+        client.send(bytes);
+        assert_eq!(client.answer().status(), 400, "{bytes:?}");
+    }
+    gate.https().assert_open();
+}
+
+#[test]
+fn what_is_neither_tls_nor_words_does_no_harm() {
+    let gate = Gate::start(&["--backend", "http://127.0.0.1:5000"]);
+    for bytes in ["\0\0\0\0\0\0\0\0", "\x16\x03\x01\x02\x00\x01"] {
         let mut client = Client::clear(gate.authority("https"));
         client.send(bytes);
         client.half_close();
         let (answer, _) = client.rest();
-        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{answer:?}");
+        assert!(!answer.starts_with(b"HTTP/1.1 "), "{answer:?}");
     }
+    gate.https().assert_open();
+}
+
+#[test]
+fn a_server_name_that_is_none_is_named_in_the_log() {
+    let gate = Gate::start(&["--backend", "http://127.0.0.1:5000"]);
+    let config = Arc::new(client(&gate.ca(), rustls::ALL_VERSIONS));
+    let name = "localhost.port".try_into().unwrap();
+    let mut session = rustls::ClientConnection::new(config, name).unwrap();
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).unwrap();
+    let at = hello
+        .windows(14)
+        .position(|piece| piece == b"localhost.port");
+    hello[at.unwrap() + 9] = b':';
+    let mut client = Client::clear(gate.authority("https"));
+    client.send(hello);
+    let (answer, _) = client.rest();
+    assert!(answer.starts_with(b"\x15"), "an alert: {answer:?}");
+    gate.messages
+        .wait_for_text("server name (SNI) that is no host name");
     gate.https().assert_open();
 }
 
