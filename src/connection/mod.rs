@@ -7,6 +7,7 @@
 
 mod duty;
 mod health;
+mod held;
 mod origin;
 mod record;
 mod refused;
@@ -20,6 +21,7 @@ use std::time::Instant;
 
 pub use duty::{ASKS_FOR_PASSWORD, Duty, Forwarding};
 pub use health::HealthPath;
+pub use held::{Held, Share};
 pub use origin::{Origin, address_of, is_trusted};
 pub use request_id::RequestIds;
 pub use seats::{Seat, Seats};
@@ -95,6 +97,7 @@ pub struct Connection {
     is_new: bool,
     /// Its request that a backend has.
     serving: Option<Box<Serving>>,
+    held: Share,
     _seat: Seat,
 }
 
@@ -135,6 +138,7 @@ impl Connection {
         peer: Peer,
         by_tls: bool,
         seat: Seat,
+        held: Share,
         timeouts: &Timeouts,
     ) -> Connection {
         let now = Instant::now();
@@ -151,6 +155,7 @@ impl Connection {
             known: false,
             is_new: true,
             serving: None,
+            held,
             _seat: seat,
         }
     }
@@ -192,9 +197,16 @@ impl Connection {
         is_between && !self.stream().has_unsent()
     }
 
-    /// Memory that holds what has come of a request, in bytes.
-    pub fn held(&self) -> usize {
-        self.input.held()
+    /// Finds out what it holds of a request or a handshake that is not whole, and says how many bytes of memory that is.
+    pub fn weigh(&mut self) -> usize {
+        let size = self.input.held() + self.stream().held();
+        self.held.set(size);
+        size
+    }
+
+    /// Counts as holding nothing, because it is about to end.
+    pub fn give_up_share(&mut self) {
+        self.held.set(0);
     }
 
     /// Whether it is only being read to its end.

@@ -3,14 +3,15 @@
 //! Owns their order: strangers leave before those who were let in, the oldest first. Must not know epoll.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Held};
 
 /// Connections that are only being read to their end; beyond it the oldest are closed.
 const MOST_DISCARDING: usize = 1024;
-/// What all parked connections together hold of heads that are not whole, in bytes: two thousand of the longest. Over it
-/// those that were never let in are closed, the oldest first.
+/// What all connections together hold of heads and handshakes that are not whole, in bytes: a thousand of the longest. Over
+/// it those that hold something and were never let in are closed, the oldest first.
 const MOST_HELD: usize = 64 * 1024 * 1024;
 
 /// The parked connections, by their id.
@@ -22,22 +23,30 @@ pub(super) struct Parked {
     /// Those that were never let in, the oldest first. In order, because a flood of them makes room for one another at
     /// every accept.
     strangers: BTreeSet<u64>,
+    /// Those of them that hold something of a head or a handshake, the oldest first. Closing the others frees nothing.
+    holders: BTreeSet<u64>,
     /// Those that were let in and are between two requests, the longest idle first.
     idle: BTreeSet<(Instant, u64)>,
     /// Those that are paused, the first to go on first.
     paused: BTreeSet<(Instant, u64)>,
-    /// The sum of what they hold, in bytes.
-    held: usize,
+    /// What all connections hold, those that are not here included.
+    held: Arc<Held>,
     /// How many of them are here until a backend answers.
     served: usize,
 }
 
 impl Parked {
+    /// What new connections have a share of.
+    pub(super) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
     /// Takes one in; what has to leave for it is returned.
     #[allow(clippy::vec_box)] // They stay where they are, and only change hands.
-    pub(super) fn insert(&mut self, connection: Box<Connection>) -> Vec<Box<Connection>> {
+    pub(super) fn insert(&mut self, mut connection: Box<Connection>) -> Vec<Box<Connection>> {
         let id = connection.id;
         let mut leavers = Vec::new();
+        let holds_something = connection.weigh() > 0;
         if connection.is_served() {
             self.served += 1;
         } else if !connection.is_known() {
@@ -48,8 +57,10 @@ impl Parked {
         if let Some(until) = connection.paused_until() {
             self.paused.insert((until, id));
         }
+        if holds_something && self.strangers.contains(&id) {
+            self.holders.insert(id);
+        }
         let is_discarding = connection.is_discarding() && self.discarding.insert(id);
-        self.held += connection.held();
         self.connections.insert(id, connection);
         if is_discarding && self.discarding.len() > MOST_DISCARDING {
             let mut oldest = self.discarding.iter().copied();
@@ -57,10 +68,13 @@ impl Parked {
             let surplus = stranger.or(self.discarding.first().copied());
             leavers.extend(surplus.and_then(|id| self.remove(id)));
         }
-        while self.held > MOST_HELD
-            && let Some(id) = self.strangers.first().copied()
+        while self.held.total() > MOST_HELD
+            && let Some(id) = self.holders.first().copied()
+            && let Some(mut leaver) = self.remove(id)
         {
-            leavers.extend(self.remove(id));
+            // Counted as gone from now on: others look at the sum before the caller has dropped it.
+            leaver.give_up_share();
+            leavers.push(leaver);
         }
         leavers
     }
@@ -72,10 +86,10 @@ impl Parked {
     }
 
     fn forget(&mut self, connection: &Connection) {
-        self.held = self.held.saturating_sub(connection.held());
         self.served -= usize::from(connection.is_served());
         self.discarding.remove(&connection.id);
         self.strangers.remove(&connection.id);
+        self.holders.remove(&connection.id);
         if let Some(until) = connection.paused_until() {
             self.paused.remove(&(until, connection.id));
         }

@@ -19,7 +19,7 @@ use super::listener::Listener;
 use super::parked::Parked;
 use super::workers::Workers;
 use crate::config::Cidr;
-use crate::connection::{Connection, Seats, Timeouts, is_trusted};
+use crate::connection::{Connection, Held, Seats, Timeouts, is_trusted};
 use crate::log::Peer;
 use crate::metrics;
 use crate::stream::{Interest, Socket};
@@ -72,6 +72,7 @@ pub struct Poller {
     /// Whether the last attempt to accept found nothing left to accept with.
     exhausted: AtomicBool,
     seats: Arc<Seats>,
+    held: Arc<Held>,
     limits: Limits,
 }
 
@@ -82,6 +83,7 @@ impl Poller {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&doors, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let parked = Parked::default();
         let nudge = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &nudge, EventData::new_u64(NUDGE), EventFlags::IN)?;
         Ok(Arc::new(Poller {
@@ -89,7 +91,8 @@ impl Poller {
             wake,
             epoll,
             nudge,
-            parked: Mutex::default(),
+            held: Arc::clone(parked.held()),
+            parked: Mutex::new(parked),
             next_sweep: AtomicU64::new(u64::MAX),
             started: Instant::now(),
             next_id: AtomicU64::new(0),
@@ -335,7 +338,8 @@ impl Poller {
             metrics::CONNECTIONS.one();
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
             let is_tls = listener.is_tls();
-            let connection = Connection::new(id, stream, peer, is_tls, seat, &self.limits.timeouts);
+            let (held, timeouts) = (self.held.share(), &self.limits.timeouts);
+            let connection = Connection::new(id, stream, peer, is_tls, seat, held, timeouts);
             self.park(Box::new(connection), Interest::Read);
         }
         false

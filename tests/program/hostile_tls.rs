@@ -3,12 +3,15 @@
 
 use crate::support::records::{Sealer, Secrets, client};
 use crate::support::{AUTH, Backend, Client, Gate, Peer};
-use std::io::ErrorKind;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// So many in a row end a connection.
 const MOST: usize = 64;
+/// What connections hold together of what is not whole, in bytes.
+const MOST_HELD: usize = 64 * 1024 * 1024;
 
 fn request(client: &Client, line: &str, fields: &[&str]) -> String {
     let fields = fields.join("\r\n");
@@ -177,4 +180,69 @@ fn a_backend_may_not_send_more_of_them_either() {
     }
     let (gate, _backend) = before(MOST);
     assert_eq!(gate.http().ask("GET /a", &[AUTH]).status(), 502);
+}
+
+/// The beginning of a ClientHello of nearly 64 KiB.
+fn unfinished_hello() -> Vec<u8> {
+    const LENGTH: u32 = 61_000;
+    const SENT: usize = 60_000;
+    let [_, high, middle, low] = LENGTH.to_be_bytes();
+    let mut message = vec![1, high, middle, low];
+    message.resize(SENT, 0);
+    let mut wire = Vec::new();
+    for piece in message.chunks(16_000) {
+        let [high, low] = u16::try_from(piece.len()).unwrap().to_be_bytes();
+        wire.extend_from_slice(&[22, 3, 1, high, low]);
+        wire.extend_from_slice(piece);
+    }
+    wire
+}
+
+fn allow_descriptors(count: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < count) {
+        let limit = Rlimit {
+            current: Some(limit.maximum.map_or(count, |most| most.min(count))),
+            maximum: limit.maximum,
+        };
+        setrlimit(Resource::Nofile, limit).unwrap();
+    }
+}
+
+#[test]
+fn handshakes_that_are_not_whole_share_a_bound_and_the_oldest_make_room() {
+    // What one of them holds is a buffer of this size.
+    const EACH: usize = 64 * 1024;
+    const SURPLUS: usize = 40;
+    let fits = MOST_HELD / EACH;
+    allow_descriptors(2 * fits as u64);
+    let gate = Gate::start(&[
+        "--backend",
+        "http://127.0.0.1:5000",
+        "--max-connections-per-address",
+        "0",
+    ]);
+    let mut waiting = gate.https();
+    let hello = unfinished_hello();
+    let mut flood = Vec::new();
+    for _ in 0..fits + SURPLUS {
+        let mut client = Client::clear(gate.authority("https"));
+        // The first ones may be gone, but not this one.
+        client.write_all(&hello).unwrap();
+        flood.push(client);
+    }
+    for client in &mut flood[..SURPLUS] {
+        client.try_rest().expect("an end");
+    }
+    let mut left = 0;
+    for client in &flood[SURPLUS..] {
+        let socket = client.socket();
+        socket.set_nonblocking(true).unwrap();
+        let peeked = socket.peek(&mut [0]);
+        left += usize::from(peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+    }
+    assert!(left >= fits - 8, "{left} of {fits} are left");
+    // Who holds nothing has not had to leave, although it was there first, and newcomers are let in.
+    waiting.assert_open();
+    gate.https().assert_open();
 }
