@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""A valid client that opens a new connection for each request, one after another, and says how long each took from the
-first packet to the last byte of the answer. What it prints is for figures of lib.sh.
+"""A valid client that opens a new connection for each request, one after another, or has one for all of them, and says how
+long each took from the first packet to the last byte of the answer. What it prints is for figures of lib.sh.
 """
 
 import argparse
+import contextlib
 import sys
 import time
 
@@ -20,11 +21,13 @@ parser.add_argument("--pause", type=float, default=0, help="seconds between two 
 parser.add_argument("--ca")
 parser.add_argument("--source", default="127.0.0.3")
 parser.add_argument("--retry", action="store_true", help="as long as nobody listens, try again: it is the same request")
+parser.add_argument("--keep", action="store_true", help="one connection for all requests")
 parser.add_argument("--prefix", default="visit", help="of the names that are printed")
 arguments = parser.parse_args()
 
 tls = context(arguments.ca) if arguments.ca else None
 times, errors = [], 0
+kept = connect(arguments.port, arguments.source, tls) if arguments.keep else None
 end = time.monotonic() + arguments.seconds
 for number in range(arguments.first, arguments.first + arguments.count):
     begin = time.monotonic()
@@ -32,7 +35,7 @@ for number in range(arguments.first, arguments.first + arguments.count):
         break
     asked = request("/v2/", authorization(arguments.user.format(number), arguments.password))
     try:
-        while True:
+        while kept is None:
             try:
                 sock = connect(arguments.port, arguments.source, tls)
                 break
@@ -40,7 +43,7 @@ for number in range(arguments.first, arguments.first + arguments.count):
                 if not arguments.retry or time.monotonic() - begin > 10:
                     raise
                 time.sleep(0.01)
-        with sock:
+        with sock if kept is None else contextlib.nullcontext(kept) as sock:
             sock.sendall(asked)
             status, _ = answer(sock)
         if status != 200:
