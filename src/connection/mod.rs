@@ -40,6 +40,10 @@ use crate::tls;
 /// The status that the log shows for a client that went away before its answer, as nginx does.
 const CLIENT_GONE: u16 = 499;
 
+/// Reads of one step, each of no more than rustls takes at once: 18 KiB, which are 800 records if they are of one byte. Then it
+/// is others' turn.
+const MOST_FILLS: u32 = 4;
+
 /// What a connection needs next.
 pub enum Step {
     /// To be called again when its socket can do this.
@@ -90,6 +94,8 @@ pub struct Connection {
     deadline: Instant,
     /// Nothing is read of it before this.
     pause: Option<Instant>,
+    /// Reads of this step.
+    fills: u32,
     /// When the last head was there whole.
     asked: Instant,
     known: bool,
@@ -151,6 +157,7 @@ impl Connection {
             phase: Phase::Handshake,
             deadline: now + timeouts.header,
             pause: None,
+            fills: 0,
             asked: now,
             known: false,
             is_new: true,
@@ -222,6 +229,7 @@ impl Connection {
     /// Goes on as far as it can without waiting.
     pub fn advance(&mut self, service: &Service) -> Step {
         self.pause = None;
+        self.fills = 0;
         self.input.stream_mut().patience = Patience::None;
         loop {
             match self.input.stream_mut().push() {
@@ -410,6 +418,11 @@ impl Connection {
 
     /// Reads once without waiting. `None` when something came.
     fn fill(&mut self) -> Option<Step> {
+        // The kernel tells of what is still there.
+        if self.fills == MOST_FILLS && !self.input.stream_mut().holds_bytes() {
+            return Some(self.park(Interest::Read));
+        }
+        self.fills = MOST_FILLS.min(self.fills + 1);
         match self.input.fill() {
             Ok(0) => Some(Step::Close),
             Ok(_) => None,

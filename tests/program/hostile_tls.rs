@@ -120,6 +120,25 @@ fn who_sends_nothing_but_records_without_content_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_head_in_records_of_one_byte_is_read_in_steps_and_none_of_it_is_lost() {
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url()]);
+    let (mut client, mut sealer) = client(&gate);
+    let long = format!("X-Long: {}", "a".repeat(8000));
+    for _ in 0..2 {
+        let get = request(&client, "GET /a", &[AUTH, &long]);
+        let records: Vec<_> = get.bytes().map(|byte| sealer.content([byte])).collect();
+        sealer.send(records.concat()).unwrap();
+        assert_eq!(client.answer().status(), 200);
+    }
+    // And where it is refused after much of it.
+    let endless = format!("GET /{} ", "a".repeat(40_000));
+    let records: Vec<_> = endless.bytes().map(|byte| sealer.content([byte])).collect();
+    let _ = sealer.send(records.concat());
+    assert_eq!(client.answer().status(), 414);
+}
+
+#[test]
 fn records_without_content_move_no_time_out() {
     let backend = Backend::echo();
     let second = Duration::from_secs(1);
