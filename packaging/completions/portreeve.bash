@@ -5,10 +5,9 @@ _portreeve() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local commands="serve auth check passwd cert health doctor"
     local everywhere="--help
-        --config --listen --insecure-http --htpasswd --realm --tls-cert --tls-key --tls-self-signed --tls-name
-        --trusted-proxy --workers --max-connections --max-connections-per-address --header-timeout
-        --idle-timeout --drain-timeout --admin --insecure-admin
-        --health-path --log"
+        --config --listen --insecure-http --htpasswd --realm --guesses --guesses-exempt --tls-cert --tls-key
+        --tls-self-signed --tls-name --trusted-proxy --workers --max-connections --max-connections-per-address --header-timeout
+        --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log"
     local serve="
         --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe
         --backend-authorization --paths --body-timeout --response-timeout --connect-timeout"

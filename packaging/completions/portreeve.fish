@@ -27,6 +27,8 @@ complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l auth-timeout -x 
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l auth-ca -r -F -d 'PEM certificates that an https:// API must chain to'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l auth-probe -x -a 'on off' -d 'ask the API about a made-up credential at start, and object if it is let in'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l realm -x -d 'the name that a client shows when it asks for a password'
+complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l guesses -x -d 'distinct wrong passwords of one address within a minute before it is told 429; 0 is no limit'
+complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l guesses-exempt -x -d 'networks whose wrong passwords are not counted'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l tls-cert -r -F -d 'PEM certificate chain; several are chosen by the name that the client asks for'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l tls-key -r -F -d 'PEM private key of the --tls-cert in the same position'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l tls-self-signed -x -a '(__fish_complete_directories)' -d 'instead of a certificate: make a private CA and a server certificate, and keep and renew them in DIR'

@@ -18,6 +18,8 @@ use crate::tls;
 
 /// Users that are shown.
 const USERS: usize = 8;
+/// Networks that are shown.
+const NETWORKS: usize = 20;
 /// From so long before its end a certificate needs somebody.
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const DAY: u64 = 24 * 60 * 60;
@@ -52,6 +54,7 @@ pub(super) fn render(watched: &Watched) -> String {
     guarded(&mut html, watched, &standing);
     users(&mut html);
     logins(&mut html, &sums);
+    throttled(&mut html, &standing);
     messages(&mut html, &sums);
     html.raw("</main><footer>");
     html.raw(
@@ -219,6 +222,26 @@ fn logins(html: &mut Html, sums: &metrics::Sums) {
         ("could not tell", of(Login::Unsure), true),
     ] {
         html.row(name, &[&grouped(count)], is_odd && count > 0);
+    }
+    html.raw("</table></section>");
+}
+
+/// Who is kept out for guessing, so that a person who is asked "why can nobody here log in" sees it.
+fn throttled(html: &mut Html, standing: &metrics::Standing) {
+    if standing.throttled.is_empty() {
+        return;
+    }
+    html.raw("<section><h2>Held back for wrong passwords</h2><table><tr><th>network<th>until</tr>");
+    for one in standing.throttled.iter().take(NETWORKS) {
+        let until = match one.in_part {
+            true => format!("{}, some names", clock(one.until)),
+            false => clock(one.until),
+        };
+        html.row(&one.network, &[&until], true);
+    }
+    let more = standing.throttled.len().saturating_sub(NETWORKS);
+    if more > 0 {
+        html.row(&format!("and {} more", grouped(more as u64)), &[""], true);
     }
     html.raw("</table></section>");
 }

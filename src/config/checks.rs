@@ -112,6 +112,19 @@ pub(super) fn admin_fault(admin: &Placed<Admin>, insecure_admin: bool) -> Option
     }
 }
 
+/// Settings of guessing where no password file is checked.
+pub(super) fn stray_guesses_faults<'a>(
+    have: &Have,
+    origins: impl IntoIterator<Item = &'a Origin>,
+) -> Vec<Fault> {
+    let is_stray = !have.htpasswd && have.auth_backend;
+    origins
+        .into_iter()
+        .filter(|origin| is_stray && *origin.place() != Place::Default)
+        .map(|origin| origin.fault("means something only with htpasswd; an API counts by itself"))
+        .collect()
+}
+
 /// Settings of an API that is not asked. What is only the default is no slip.
 pub(super) fn stray_auth_faults<'a>(
     have: &Have,

@@ -41,6 +41,10 @@ pub struct Settings {
     pub auth_probe: bool,
     /// As typed, to be quoted and escaped in the challenge.
     pub realm: String,
+    /// Distinct wrong passwords that a network has within a minute; no limit if none.
+    pub guesses: Option<usize>,
+    /// Networks whose wrong passwords are not counted.
+    pub guesses_exempt: Vec<Cidr>,
     /// The certificates, the default one first. Not empty if there is an `https://` listener without `tls_self_signed`,
     /// unless this is for `health`.
     pub tls_pairs: Vec<Pair>,
@@ -173,6 +177,8 @@ impl Settings {
         let auth_ca = read.optional(Id::auth_ca, values::path);
         let auth_probe = read.optional_with_default(Id::auth_probe, values::switch);
         let realm = read.one(Id::realm, values::realm);
+        let guesses = read.optional_with_default(Id::guesses, values::guesses_or_off);
+        let guesses_exempt: Vec<Placed<Cidr>> = read.many(Id::guesses_exempt, str::parse);
         let certs = read.many(Id::tls_cert, values::path);
         let keys = read.many(Id::tls_key, values::path);
         let tls_self_signed = read.optional(Id::tls_self_signed, values::path);
@@ -211,6 +217,12 @@ impl Settings {
                 network.origin
             )
         }));
+        let everybody = guesses_exempt
+            .iter()
+            .filter(|network| network.value.is_everything());
+        warnings.extend(
+            everybody.map(|network| format!("{}: nobody's guesses are counted", network.origin)),
+        );
         let admin = admin.and_then(|admin| {
             admin.value.map(|value| Placed {
                 value,
@@ -260,6 +272,11 @@ impl Settings {
                 Some(&auth_probe.origin),
             ];
             faults.extend(checks::stray_auth_faults(&have, of_api));
+            let exempt = guesses_exempt.iter().map(|exempt| &exempt.origin);
+            faults.extend(checks::stray_guesses_faults(
+                &have,
+                exempt.chain([&guesses.origin]),
+            ));
         }
         if between == Purpose::Auth {
             faults.extend(checks::require_htpasswd(&have));
@@ -298,6 +315,11 @@ impl Settings {
             auth_ca,
             auth_probe: auth_probe.value,
             realm,
+            guesses: Some(guesses.value).filter(|most| *most > 0),
+            guesses_exempt: guesses_exempt
+                .into_iter()
+                .map(|network| network.value)
+                .collect(),
             tls_pairs: certs
                 .into_iter()
                 .zip(keys)

@@ -49,6 +49,8 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.backend_authorization, BackendAuthorization::Drop);
     assert_eq!((settings.workers, settings.max_connections), (256, 10_000));
     assert_eq!(settings.max_connections_per_address, Some(512));
+    assert_eq!(settings.guesses, Some(10));
+    assert!(settings.guesses_exempt.is_empty());
     let seconds = [
         settings.timeouts.header,
         settings.timeouts.idle,
@@ -92,6 +94,25 @@ fn every_default_that_is_a_value_is_a_right_one() {
         ];
         assert!(load(&flags).is_ok(), "{}", setting.name);
     }
+}
+
+#[test]
+fn guesses_are_for_a_password_file_and_whoever_exempts_everybody_is_told() {
+    let file = [
+        ("backend", "http://b:1"),
+        ("htpasswd", "/h"),
+        ("tls-self-signed", "/d"),
+        ("guesses", "0"),
+        ("guesses-exempt", "10.0.0.0/8"),
+        ("guesses-exempt", "0.0.0.0/0"),
+    ];
+    let settings = load(&file).unwrap();
+    assert_eq!(settings.guesses, None);
+    assert_eq!(settings.guesses_exempt.len(), 2);
+    assert_eq!(
+        settings.warnings,
+        ["--guesses-exempt \"0.0.0.0/0\": nobody's guesses are counted"]
+    );
 }
 
 #[test]

@@ -40,6 +40,10 @@ macro_rules! with_settings {
                 "ask the API about a made-up credential at start, and object if it is let in", serve;
             realm "TEXT" = "Registry",
                 "the name that a client shows when it asks for a password";
+            guesses "N" = "10",
+                "distinct wrong passwords of one address within a minute before it is told 429; 0 is no limit";
+            guesses_exempt "CIDR..." ~ "none",
+                "networks whose wrong passwords are not counted";
             tls_cert "FILE..." ~ "none",
                 "PEM certificate chain; several are chosen by the name that the client asks for";
             tls_key "FILE..." ~ "none",

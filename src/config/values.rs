@@ -13,6 +13,8 @@ const LONGEST_REALM: usize = 256;
 /// Of a path that clients need for themselves.
 const OF_REGISTRY: &str =
     "/v2/ is the registry's own, which docker asks; write another path, such as /healthz";
+/// More would be no limit for who guesses; they are counted one by one.
+const MOST_GUESSES: u32 = 1_000;
 
 /// Every switch takes these words, in any case, wherever it stands.
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
@@ -95,6 +97,10 @@ pub(crate) fn connections(text: &str) -> Result<usize, String> {
 
 pub(crate) fn connections_or_off(text: &str) -> Result<usize, String> {
     count(0, 10_000_000, text)
+}
+
+pub(crate) fn guesses_or_off(text: &str) -> Result<usize, String> {
+    count(0, MOST_GUESSES, text)
 }
 
 fn count(least: u32, most: u32, text: &str) -> Result<usize, String> {

@@ -10,7 +10,8 @@ use std::net::IpAddr;
 
 use auth::api::{Api, Basis, Question, Ruling};
 use auth::{
-    AuthorizationFault, Credentials, Htpasswd, Network, Presented, Principal, Users, Verdict,
+    AuthorizationFault, Credentials, HeldBack, Htpasswd, Network, Presented, Principal, Users,
+    Verdict,
 };
 
 use crate::http::{PathDecides, Refusal, RequestHead, basic_challenge};
@@ -163,6 +164,14 @@ impl Gatekeeper {
         }
     }
 
+    /// The networks that are held back now, because somebody there guesses passwords. Where an API decides nobody counts.
+    pub fn held_back(&self) -> Vec<HeldBack> {
+        match &self.authority {
+            Authority::Htpasswd(htpasswd) => htpasswd.held_back(),
+            Authority::Api(_) => Vec::new(),
+        }
+    }
+
     /// How many requests can be waiting in [`admit`](Self::admit) at once.
     pub fn most_waiting(&self) -> usize {
         match &self.authority {
@@ -191,7 +200,7 @@ impl Gatekeeper {
             Presented::Absent => return Err(self.unusable("no credentials")),
             Presented::Unusable => return Err(self.unusable(UNUSABLE)),
         };
-        let (login, refusal) = match htpasswd.verify(&credentials, Network::of(visit.client)) {
+        let (login, refusal) = match htpasswd.verify(&credentials, visit.client) {
             Verdict::Known(principal) => {
                 return Ok(Grant {
                     principal: Some(principal),

@@ -38,7 +38,7 @@ impl Collector for Standing {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
         page.requests()?;
-        page.logins()?;
+        page.logins(self)?;
         page.house(self)?;
         page.backends(self)?;
         page.certificates(self)?;
@@ -84,7 +84,7 @@ impl Page<'_> {
         )
     }
 
-    fn logins(&mut self) -> fmt::Result {
+    fn logins(&mut self, standing: &Standing) -> fmt::Result {
         self.counters(
             "portreeve_auth",
             "Requests by what came of the question who is asking",
@@ -119,6 +119,11 @@ impl Page<'_> {
         ] {
             self.counter(name, help, count.value())?;
         }
+        self.gauge(
+            "portreeve_throttled_networks",
+            "Networks that are not listened to now, or not for some names, after too many wrong passwords",
+            standing.throttled.len() as u64,
+        )?;
         let none: [Label; 0] = [];
         self.histograms(
             "portreeve_auth_api_duration_seconds",
@@ -355,7 +360,9 @@ fn unix(time: SystemTime) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BackendStanding, CertificateStanding, Request, login, reload, request};
+    use super::super::{
+        BackendStanding, CertificateStanding, Request, ThrottledStanding, login, reload, request,
+    };
     use super::*;
     use std::time::{Duration, Instant};
 
@@ -386,6 +393,11 @@ mod tests {
             certificates: vec![CertificateStanding {
                 names: vec!["a\"b\\c\nd".to_owned()],
                 not_after: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
+            }],
+            throttled: vec![ThrottledStanding {
+                network: "2001:db8::/64".to_owned(),
+                until: SystemTime::now(),
+                in_part: false,
             }],
             ..Standing::default()
         })
@@ -434,6 +446,7 @@ mod tests {
             "portreeve_backend_state{backend=\"http://127.0.0.1:5000\",state=\"down\"} 1",
             "portreeve_backend_state{backend=\"http://127.0.0.1:5000\",state=\"up\"} 0",
             "portreeve_backend_state{backend=\"http://127.0.0.1:5001\",state=\"unknown\"} 1",
+            "portreeve_throttled_networks 1",
             "portreeve_backend_failures_total{backend=\"http://127.0.0.1:5000\"} 1",
             "portreeve_certificate_not_after_timestamp_seconds{certificate=\"0\",name=\"a\\\"b\\\\c\\nd\"}",
             concat!(

@@ -288,6 +288,8 @@ pub struct Standing {
     pub backends: Vec<BackendStanding>,
     /// The certificates that clients are shown.
     pub certificates: Vec<CertificateStanding>,
+    /// The networks from which too many wrong passwords came, whoever is held back longest first.
+    pub throttled: Vec<ThrottledStanding>,
 }
 
 /// How one backend is.
@@ -310,6 +312,17 @@ pub struct CertificateStanding {
     pub names: Vec<String>,
     /// When it ends, if that can be read.
     pub not_after: Option<SystemTime>,
+}
+
+/// How one network is held back.
+#[derive(Clone, Debug)]
+pub struct ThrottledStanding {
+    /// Its address, or the prefix of its addresses.
+    pub network: String,
+    /// Until then.
+    pub until: SystemTime,
+    /// Whether it is for some names alone.
+    pub in_part: bool,
 }
 
 impl Method {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -32,10 +32,11 @@ use crate::admin::{Admin, Watched};
 use crate::config::{Fault, Paths, Settings, in_order};
 use crate::connection::{Duty, Forwarding, HealthPath, RequestIds, Seats, Service, Timeouts};
 use crate::files::Reader;
+use crate::gate::auth::HeldBack;
 use crate::gate::{Gatekeeper, PathRules};
 use crate::http::PathDecides;
 use crate::log;
-use crate::metrics::{self, Standing};
+use crate::metrics::{self, Standing, ThrottledStanding};
 use crate::relay::Relay;
 use crate::terminal::{complain, tell};
 use crate::tls::Certificates;
@@ -414,8 +415,22 @@ fn standing(
             parked: poller.parked(),
             backends: service.duty.backends(),
             certificates: certificates.map_or_else(Vec::new, |shown| shown.standing()),
+            throttled: throttled(service.gatekeeper.held_back()),
         }
     }
+}
+
+/// For people, whoever is held back longest first.
+fn throttled(mut held: Vec<HeldBack>) -> Vec<ThrottledStanding> {
+    let (now, clock) = (Instant::now(), SystemTime::now());
+    held.sort_unstable_by_key(|one| std::cmp::Reverse(one.until));
+    held.into_iter()
+        .map(|one| ThrottledStanding {
+            network: one.network.to_string(),
+            until: clock + one.until.saturating_duration_since(now),
+            in_part: one.in_part,
+        })
+        .collect()
 }
 
 /// Waits for the signal to end; what comes before it has the files looked at.

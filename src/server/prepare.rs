@@ -14,7 +14,7 @@ use super::{asking, volatile};
 use crate::config::{self, Fault, Host, Placed, Settings};
 use crate::files::shell_word;
 use crate::gate::Authority;
-use crate::gate::auth::{Htpasswd, Users};
+use crate::gate::auth::{Guesses, Htpasswd, Users};
 use crate::relay::Backend;
 use crate::stream::room_for_socket;
 use crate::tls::{self, Certificates, Pair, SelfSigned, Which};
@@ -222,7 +222,11 @@ fn authority(
 ) -> Option<Authority> {
     let api = asking::prepare(settings, faults, words).map(|api| Authority::Api(Box::new(api)));
     let users = users(settings, faults, warnings, words);
-    api.or_else(|| users.map(|users| Authority::Htpasswd(Box::new(Htpasswd::new(users)))))
+    let guesses = Guesses {
+        most: settings.guesses,
+        exempt: settings.guesses_exempt.clone(),
+    };
+    api.or_else(|| users.map(|users| Authority::Htpasswd(Box::new(Htpasswd::new(users, guesses)))))
 }
 
 fn users(

@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod admin_attacked;
 mod api;
+mod api_crowd;
 mod api_failures;
 mod api_reuse;
 mod auth;

@@ -3,58 +3,65 @@
 //! Owns that wait. Must not know what is checked, nor how it can end. Whoever leads may fail in any way, also by
 //! unwinding: the waiters are always released.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::network::Network;
+use super::wake::wait_for;
 
 /// A check that somebody does and others wait for; `L` is how it came down.
 pub(super) struct Flight<L> {
     /// Where the leader comes from, whose place in the queue the check has.
     pub(super) network: Network,
-    landing: Mutex<Option<L>>,
-    landed: Condvar,
+    state: Mutex<State<L>>,
+}
+
+enum State<L> {
+    /// With those who wait.
+    InTheAir(Vec<Waker>),
+    Landed(L),
 }
 
 impl<L: Clone> Flight<L> {
     pub(super) fn new(network: Network) -> Flight<L> {
         Flight {
             network,
-            landing: Mutex::new(None),
-            landed: Condvar::new(),
+            state: Mutex::new(State::InTheAir(Vec::new())),
         }
     }
 
     /// Only the first landing counts.
     pub(super) fn land(&self, landing: L) {
-        self.landing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(landing);
-        self.landed.notify_all();
+        let mut state = self.state();
+        let State::InTheAir(wakers) = &mut *state else {
+            return;
+        };
+        let wakers = std::mem::take(wakers);
+        *state = State::Landed(landing);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn wait(&self) -> L {
-        let mut landing = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(landing) = &*landing {
-                return landing.clone();
+    /// How it came down, if it has. Else `waker` is called when it does.
+    pub(super) fn poll(&self, waker: &Waker) -> Poll<L> {
+        match &mut *self.state() {
+            State::Landed(landing) => Poll::Ready(landing.clone()),
+            State::InTheAir(wakers) => {
+                if !wakers.iter().any(|other| other.will_wake(waker)) {
+                    wakers.push(waker.clone());
+                }
+                Poll::Pending
             }
-            landing = self
-                .landed
-                .wait(landing)
-                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// `None` if it is still in the air at `deadline`.
+    /// Waits on this thread. `None` if it is still in the air at `deadline`.
     pub(super) fn wait_until(&self, deadline: Instant) -> Option<L> {
-        let landing = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let (landing, _) = self
-            .landed
-            .wait_timeout_while(landing, left, |landing| landing.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
-        landing.clone()
+        wait_for(deadline, |waker| self.poll(waker))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<L>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,15 +4,16 @@
 //! from a verdict. User and password are hostile.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use super::checks::{Checks, Lane};
+use super::admission::{Admission, Applicant, Bounds, Lane, Limiter, Permit};
 use super::credentials::Credentials;
 use super::flight::Flight;
 use super::memory::{Aging, Digest, Seal};
 use super::network::Network;
-use super::throttle::Throttle;
+use super::throttle::{Guesses, HeldBack, Source, Throttle};
 use super::users::Users;
 use super::waiting::Waiting;
 use crate::leader::step_down;
@@ -25,13 +26,17 @@ const RIGHT_CAPACITY: usize = 65_536;
 /// A client that replays a stale password does so for a while.
 const WRONG_LIFETIME: Duration = Duration::from_secs(60);
 const WRONG_CAPACITY: usize = 10_000;
-/// Checks that wait for their turn. Each holds a thread, and none of those that requests in flight have.
-const MOST_QUEUED: usize = 256;
-/// Requests that wait for a check that another does for them, such as the ten connections of one push. They hold threads too.
-const MOST_JOINED: usize = 256;
-/// Of these, those of one network: a site behind one address that comes back after a restart...
+/// How long somebody waits for a check: clients give up after half a minute, and have more to do in it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Checks that wait for their turn, in all...
+const MOST_QUEUED: usize = 1_024;
+/// ...and from one network: a site behind one address that comes back after a restart.
+const QUEUED_OF_A_NETWORK: usize = 64;
+/// Requests that wait for a check that another does for them, such as the ten connections of one push.
+const MOST_JOINED: usize = 512;
+/// Of these, those of one network that sent no wrong password a moment ago...
 const JOINED_OF_A_CLEAN_NETWORK: usize = 64;
-/// ...and one that has just sent a wrong password, or asks for a user whom somebody guesses.
+/// ...and of one that has, or that asks for a user whom somebody guesses.
 const JOINED_OF_ANOTHER: usize = 16;
 
 /// Somebody who is known to be who they say.
@@ -73,8 +78,9 @@ pub enum Verdict {
 pub struct Htpasswd {
     roll: RwLock<Arc<Roll>>,
     seal: Seal,
+    guesses: Guesses,
     desk: Mutex<Desk>,
-    checks: Checks,
+    checks: Limiter,
     joined: Waiting,
 }
 
@@ -91,8 +97,6 @@ struct Desk {
     wrong: Aging<Digest, u64>,
     throttle: Throttle,
     flights: HashMap<Digest, Arc<Flight<Landing>>>,
-    /// Checks under way, by the network of who leads them: each may be one more wrong one.
-    leading: HashMap<Network, usize>,
 }
 
 /// How the flight of a check came down.
@@ -112,11 +116,9 @@ enum Reception<'a> {
     Wrong,
     /// Nobody is listened to from there for this long.
     Throttled(Duration),
-    /// As many are being checked for this network as may be wrong.
-    Busy,
     /// Somebody checks the same already, for whom so many of this network may wait.
     Join(Arc<Flight<Landing>>, usize),
-    Lead(Leader<'a>),
+    Lead(Leader<'a>, Admission),
 }
 
 /// Whoever does a check for all who ask the same. Dropped without having landed it, it releases the waiters.
@@ -124,17 +126,28 @@ struct Leader<'a> {
     htpasswd: &'a Htpasswd,
     flight: Arc<Flight<Landing>>,
     digest: Digest,
-    lane: Lane,
+}
+
+/// Who shows what, from where.
+struct Claim<'a> {
+    credentials: &'a Credentials,
+    source: Source,
+    /// Stands for user and password, and for the hash that they are compared with.
+    digest: Digest,
 }
 
 impl Htpasswd {
     /// # Panics
     /// If the system has no random numbers.
-    pub fn new(users: Users) -> Htpasswd {
-        Htpasswd::with_checks(users, Checks::for_this_machine(MOST_QUEUED))
+    pub fn new(users: Users, guesses: Guesses) -> Htpasswd {
+        // Fewer at once than this machine, or what is granted of it, has cores, so that hashing never takes it away from those
+        // who are in already.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let checks = hashes(cores.saturating_sub(1), MOST_QUEUED);
+        Htpasswd::with_checks(users, guesses, checks)
     }
 
-    fn with_checks(users: Users, checks: Checks) -> Htpasswd {
+    fn with_checks(users: Users, guesses: Guesses, checks: Limiter) -> Htpasswd {
         Htpasswd {
             roll: RwLock::new(Arc::new(Roll {
                 users,
@@ -144,10 +157,10 @@ impl Htpasswd {
             desk: Mutex::new(Desk {
                 right: Aging::new(RIGHT_CAPACITY, RIGHT_LIFETIME),
                 wrong: Aging::new(WRONG_CAPACITY, WRONG_LIFETIME),
-                throttle: Throttle::new(),
+                throttle: Throttle::new(&guesses),
                 flights: HashMap::new(),
-                leading: HashMap::new(),
             }),
+            guesses,
             checks,
             joined: Waiting::new(MOST_JOINED),
         }
@@ -155,7 +168,7 @@ impl Htpasswd {
 
     /// How many callers of [`verify`](Self::verify) can be waiting at once.
     pub fn most_waiting(&self) -> usize {
-        self.checks.most() + MOST_JOINED
+        self.checks.most() + self.joined.most()
     }
 
     /// How many users there are.
@@ -173,47 +186,60 @@ impl Htpasswd {
         self.desk().wrong.clear();
     }
 
+    /// The networks that are held back now, for guessing.
+    pub fn held_back(&self) -> Vec<HeldBack> {
+        self.desk().throttle.held_back(Instant::now())
+    }
+
     /// Whether the credentials are right. Returns at once if that is remembered, and otherwise after a hash, for which
     /// it may have to wait.
-    pub fn verify(&self, credentials: &Credentials, network: Network) -> Verdict {
+    pub fn verify(&self, credentials: &Credentials, client: IpAddr) -> Verdict {
+        let source = self.guesses.source(client);
+        let network = source.network;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let roll = self.roll();
             let (known, digest) = self.recognise(&roll, credentials);
-            let (flight, share) =
-                match self.receive(known, digest, credentials, network, roll.generation) {
-                    Reception::Right(principal) => return Verdict::Known(principal),
-                    Reception::Wrong => return self.wrong(credentials, digest, network),
-                    Reception::Throttled(left) => return throttled(left),
-                    Reception::Lead(leader) => {
-                        step_down();
-                        let snapshot = Arc::clone(&roll);
-                        drop(roll);
-                        return leader.check(&snapshot, credentials, network);
-                    }
-                    Reception::Busy => return Verdict::Busy,
-                    Reception::Join(flight, share) => (flight, share),
-                };
+            let claim = Claim {
+                credentials,
+                source,
+                digest,
+            };
+            let (flight, share) = match self.receive(known, &claim, roll.generation) {
+                Reception::Right(principal) => return Verdict::Known(principal),
+                Reception::Wrong => return self.wrong(&claim),
+                Reception::Throttled(left) => return throttled(left),
+                Reception::Lead(leader, admission) => {
+                    step_down();
+                    let snapshot = Arc::clone(&roll);
+                    drop(roll);
+                    return match admission.wait_until(deadline) {
+                        Some(permit) => leader.check(&snapshot, &claim, permit),
+                        None => leader.give_up(),
+                    };
+                }
+                Reception::Join(flight, share) => (flight, share),
+            };
             let known = known.cloned();
             drop(roll);
             step_down();
             let Some(_place) = self.joined.place(network, share) else {
                 return Verdict::Busy;
             };
-            match (flight.wait(), known) {
+            // Whoever leads came first and so ends first, unless the hash itself takes long.
+            let Some(landing) = flight.wait_until(deadline + PATIENCE) else {
+                return Verdict::Busy;
+            };
+            match (landing, known) {
                 (Landing::Right, Some(user)) => {
                     if flight.network != network {
-                        self.desk().right.remember(
-                            (Arc::clone(&user), network),
-                            digest,
-                            Instant::now(),
-                        );
+                        let name = self.name(&claim);
+                        self.desk().let_in(&user, &claim, &name);
                     }
                     metrics::login(Login::Ok);
                     return Verdict::Known(Principal::new(user));
                 }
-                (Landing::Right, None) | (Landing::Wrong, _) => {
-                    return self.wrong(credentials, digest, network);
-                }
+                (Landing::Right, None) | (Landing::Wrong, _) => return self.wrong(&claim),
                 (Landing::Busy, _) if flight.network == network => return Verdict::Busy,
                 // There was no room for others, which is no reason to turn this one away; or nobody flies any more.
                 (Landing::Busy | Landing::Lost, _) => {}
@@ -222,24 +248,36 @@ impl Htpasswd {
     }
 
     /// Counts a wrong one.
-    fn wrong(&self, credentials: &Credentials, digest: Digest, network: Network) -> Verdict {
-        let user = self.user_digest(credentials);
-        let counted = self
-            .desk()
-            .throttle
-            .count(network, user, digest, Instant::now());
-        if let Some(penalty) = counted {
+    fn wrong(&self, claim: &Claim<'_>) -> Verdict {
+        let (now, network) = (Instant::now(), claim.source.network);
+        let name = self.name(claim);
+        let mut desk = self.desk();
+        let throttle = &mut desk.throttle;
+        let counted = throttle.count(claim.source, &name, &claim.digest, now);
+        if counted.is_new {
+            self.checks
+                .hold_to(network, throttle.left(claim.source, now));
+        }
+        drop(desk);
+        if let Some(penalty) = counted.closes {
             ::log::warn!(
                 "{network}: too many wrong passwords; for {} s none from there is looked at, and who is logged in stays so",
                 penalty.as_secs()
             );
         }
-        Verdict::Wrong
+        if let Some(penalty) = counted.closes_in_part {
+            ::log::warn!(
+                "{network}: too many wrong passwords for a name, or for names that are strange there; for {} s they are held back, \
+                 and others from there are not",
+                penalty.as_secs()
+            );
+        }
+        counted.later.map_or(Verdict::Wrong, throttled)
     }
 
     /// What stands for a user's name, which may be long and is hostile.
-    fn user_digest(&self, credentials: &Credentials) -> Digest {
-        self.seal.digest([credentials.user()])
+    fn name(&self, claim: &Claim<'_>) -> Digest {
+        self.seal.digest([claim.credentials.user()])
     }
 
     /// The user's name in the file, if there is such a user, and what stands for these credentials.
@@ -259,15 +297,14 @@ impl Htpasswd {
     fn receive(
         &self,
         known: Option<&Arc<[u8]>>,
-        digest: Digest,
-        credentials: &Credentials,
-        network: Network,
+        claim: &Claim<'_>,
         generation: u64,
     ) -> Reception<'_> {
         let now = Instant::now();
+        let (source, digest) = (claim.source, claim.digest);
         let mut desk = self.desk();
         if let Some(user) = known {
-            let key = (Arc::clone(user), network);
+            let key = (Arc::clone(user), source.network);
             if desk
                 .right
                 .recall(&key, now)
@@ -278,7 +315,8 @@ impl Htpasswd {
                 return Reception::Right(Principal::new(key.0));
             }
         }
-        if let Some(left) = desk.throttle.closed(network, now) {
+        let name = self.name(claim);
+        if let Some(left) = desk.throttle.closed(source, &name, now) {
             return Reception::Throttled(left);
         }
         if desk.wrong.recall(&digest, now) == Some(&generation) {
@@ -286,8 +324,7 @@ impl Htpasswd {
             return Reception::Wrong;
         }
         metrics::CACHE_MISSES.one();
-        let user = self.user_digest(credentials);
-        let lane = desk.throttle.lane(network, &user, now);
+        let lane = desk.throttle.lane(source.network, &name, now);
         if let Some(flight) = desk.flights.get(&digest) {
             let share = match lane {
                 Lane::Clean => JOINED_OF_A_CLEAN_NETWORK,
@@ -295,20 +332,20 @@ impl Htpasswd {
             };
             return Reception::Join(Arc::clone(flight), share);
         }
-        let leading = desk.leading.get(&network).copied().unwrap_or_default();
-        if leading >= desk.throttle.left(network, now) {
-            metrics::HASHES_REFUSED.one();
-            return Reception::Busy;
-        }
-        desk.leading.insert(network, leading + 1);
-        let flight = Arc::new(Flight::new(network));
+        let flight = Arc::new(Flight::new(source.network));
         desk.flights.insert(digest, Arc::clone(&flight));
-        Reception::Lead(Leader {
+        // Before the desk is left: what is counted meanwhile bounds this one too.
+        let admission = self.checks.apply(Applicant {
+            network: source.network,
+            lane,
+            most: desk.throttle.left(source, now),
+        });
+        let leader = Leader {
             htpasswd: self,
             flight,
             digest,
-            lane,
-        })
+        };
+        Reception::Lead(leader, admission)
     }
 
     fn roll(&self) -> RwLockReadGuard<'_, Arc<Roll>> {
@@ -320,45 +357,60 @@ impl Htpasswd {
     }
 }
 
+impl Desk {
+    /// Keeps in mind that a password was right.
+    fn let_in(&mut self, user: &Arc<[u8]>, claim: &Claim<'_>, name: &Digest) {
+        let (now, network) = (Instant::now(), claim.source.network);
+        let key = (Arc::clone(user), network);
+        self.right.remember(key, claim.digest, now);
+        self.throttle.logged_in(network, name, now);
+    }
+}
+
 impl Leader<'_> {
-    fn check(self, roll: &Roll, credentials: &Credentials, network: Network) -> Verdict {
-        let Some(slot) = self.htpasswd.checks.begin(network, self.lane, None) else {
-            metrics::HASHES_REFUSED.one();
-            self.flight.land(Landing::Busy);
-            return Verdict::Busy;
-        };
+    fn check(self, roll: &Roll, claim: &Claim<'_>, permit: Permit) -> Verdict {
+        let htpasswd = self.htpasswd;
+        let name = htpasswd.name(claim);
         // Those before it may have been one too many.
-        let closed = self
-            .htpasswd
+        let closed = htpasswd
             .desk()
             .throttle
-            .closed(network, Instant::now());
+            .closed(claim.source, &name, Instant::now());
         if let Some(left) = closed {
             return throttled(left);
         }
         metrics::HASHES.one();
-        let is_right = roll.users.check(credentials.user(), credentials.password());
-        drop(slot);
-        let name = roll.users.find(credentials.user()).map(|(name, _)| name);
+        let (user, password) = (claim.credentials.user(), claim.credentials.password());
+        let is_right = roll.users.check(user, password);
+        let known = roll.users.find(user).map(|(known, _)| known);
         // Remembered before the flight leaves the desk: whoever comes finds the one or the other.
-        let mut desk = self.htpasswd.desk();
-        match (is_right, name) {
-            (true, Some(name)) => {
-                desk.right
-                    .remember((Arc::clone(name), network), self.digest, Instant::now());
+        let mut desk = htpasswd.desk();
+        let verdict = match (is_right, known) {
+            (true, Some(known)) => {
+                desk.let_in(known, claim, &name);
                 drop(desk);
                 self.flight.land(Landing::Right);
                 metrics::login(Login::Ok);
-                Verdict::Known(Principal::new(Arc::clone(name)))
+                Verdict::Known(Principal::new(Arc::clone(known)))
             }
             _ => {
                 desk.wrong
                     .remember(self.digest, roll.generation, Instant::now());
                 drop(desk);
                 self.flight.land(Landing::Wrong);
-                self.htpasswd.wrong(credentials, self.digest, network)
+                htpasswd.wrong(claim)
             }
-        }
+        };
+        // Not before it was counted: the next one of this network may be one too many.
+        drop(permit);
+        verdict
+    }
+
+    /// There was no room for it, or no turn in time.
+    fn give_up(self) -> Verdict {
+        metrics::HASHES_REFUSED.one();
+        self.flight.land(Landing::Busy);
+        Verdict::Busy
     }
 }
 
@@ -366,16 +418,22 @@ impl Drop for Leader<'_> {
     fn drop(&mut self) {
         let mut desk = self.htpasswd.desk();
         desk.flights.remove(&self.digest);
-        let network = self.flight.network;
-        if let Some(leading) = desk.leading.get_mut(&network) {
-            *leading = leading.saturating_sub(1);
-            if *leading == 0 {
-                desk.leading.remove(&network);
-            }
-        }
         drop(desk);
         self.flight.land(Landing::Lost);
     }
+}
+
+/// A limiter for hashes: as many of one network run as there are, and wait as one site may need.
+fn hashes(at_once: usize, waiting: usize) -> Limiter {
+    Limiter::new(Bounds {
+        at_once,
+        of_network: usize::MAX,
+        of_neighbourhood: usize::MAX,
+        reserved: 0,
+        waiting,
+        waiting_of_network: QUEUED_OF_A_NETWORK,
+        waiting_of_neighbourhood: waiting.div_ceil(4),
+    })
 }
 
 fn throttled(left: Duration) -> Verdict {

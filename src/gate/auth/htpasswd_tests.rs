@@ -18,11 +18,45 @@ fn users(text: &str) -> Users {
 }
 
 fn htpasswd() -> Htpasswd {
-    Htpasswd::with_checks(users(FILE), Checks::new(1, 64))
+    gate_with(1)
+}
+
+fn gate_with(at_once: usize) -> Htpasswd {
+    Htpasswd::with_checks(
+        users(FILE),
+        Guesses::default(),
+        hashes(at_once, MOST_QUEUED),
+    )
+}
+
+fn address(last: u8) -> IpAddr {
+    Ipv4Addr::new(10, 0, 0, last).into()
 }
 
 fn network(last: u8) -> Network {
-    Network::of(Ipv4Addr::new(10, 0, 0, last).into())
+    Network::of(address(last))
+}
+
+fn claim<'a>(gate: &Htpasswd, credentials: &'a Credentials, from: u8) -> Claim<'a> {
+    let (_, digest) = gate.recognise(&gate.roll(), credentials);
+    Claim {
+        credentials,
+        source: gate.guesses.source(address(from)),
+        digest,
+    }
+}
+
+/// Takes the only permit, for a network of nobody else.
+fn take_the_permit(gate: &Htpasswd) -> Permit {
+    let applicant = Applicant {
+        network: network(99),
+        lane: Lane::Clean,
+        most: usize::MAX,
+    };
+    match gate.checks.apply(applicant) {
+        Admission::Granted(permit) => permit,
+        Admission::Queued(_) | Admission::Refused => panic!("somebody else has it"),
+    }
 }
 
 /// The verdict in a word, and how many hashes it took.
@@ -30,7 +64,7 @@ fn ask(htpasswd: &Htpasswd, user: &str, password: &str, from: u8) -> (&'static s
     count::take();
     let verdict = htpasswd.verify(
         &Credentials::of(user.as_bytes(), password.as_bytes()),
-        network(from),
+        address(from),
     );
     let word = match verdict {
         Verdict::Known(principal) => {
@@ -76,7 +110,7 @@ fn a_failed_check_does_the_same_work_for_every_user_and_for_none() {
         count::take();
         let credentials = Credentials::of(user.as_bytes(), password.as_bytes());
         assert!(matches!(
-            gate.verify(&credentials, network(1)),
+            gate.verify(&credentials, address(1)),
             Verdict::Wrong
         ));
         let mut work: Vec<String> = count::take()
@@ -144,7 +178,7 @@ fn meet(
     askers: u8,
     network_of: fn(u8) -> u8,
 ) -> Vec<(&'static str, usize)> {
-    let slot = gate.checks.begin(network(99), Lane::Clean, None).unwrap();
+    let slot = take_the_permit(gate);
     thread::scope(|scope| {
         let threads: Vec<_> = (0..askers)
             .map(|n| scope.spawn(move || ask(gate, "alice", password, network_of(n))))
@@ -190,26 +224,33 @@ fn the_same_credentials_asked_at_once_are_hashed_once() {
 }
 
 #[test]
-fn a_third_check_of_a_network_is_turned_away_and_not_remembered() {
+fn so_many_checks_of_a_network_wait_and_one_more_is_turned_away_and_not_remembered() {
     let gate = htpasswd();
-    let slot = gate.checks.begin(network(99), Lane::Clean, None).unwrap();
+    let slot = take_the_permit(&gate);
     thread::scope(|scope| {
-        for guess in ["one", "two"] {
-            let gate = &gate;
-            scope.spawn(move || ask(gate, "alice", guess, 1));
-        }
-        while gate.checks.waiting() < 2 {
+        let waiting: Vec<_> = (0..QUEUED_OF_A_NETWORK)
+            .map(|n| {
+                let gate = &gate;
+                scope.spawn(move || ask(gate, &format!("nobody{n}"), "guess", 1).0)
+            })
+            .collect();
+        while gate.checks.waiting() < QUEUED_OF_A_NETWORK {
             thread::yield_now();
         }
         assert_eq!(ask(&gate, "alice", "correct horse", 1), ("busy", 0));
         let newcomer = scope.spawn(|| ask(&gate, "alice", "correct horse", 2));
-        while gate.checks.waiting() < 3 {
+        while gate.checks.waiting() <= QUEUED_OF_A_NETWORK {
             thread::yield_now();
         }
         drop(slot);
         assert_eq!(newcomer.join().unwrap(), ("known", 1));
+        let verdicts: Vec<_> = waiting.into_iter().map(|one| one.join().unwrap()).collect();
+        let wrong = verdicts.iter().filter(|verdict| **verdict == "wrong");
+        assert_eq!(wrong.count(), 10);
+        let throttled = verdicts.iter().filter(|verdict| **verdict == "throttled");
+        assert_eq!(throttled.count(), QUEUED_OF_A_NETWORK - 10);
     });
-    assert_eq!(ask(&gate, "alice", "correct horse", 1).0, "known");
+    assert_eq!(ask(&gate, "alice", "correct horse", 2), ("known", 0));
 }
 
 #[test]
@@ -218,10 +259,9 @@ fn those_who_wait_for_a_leader_who_is_lost_go_on_by_themselves() {
     let credentials = Credentials::of(b"alice", b"correct horse");
     thread::scope(|scope| {
         let roll = gate.roll();
-        let (known, digest) = gate.recognise(&roll, &credentials);
-        let Reception::Lead(leader) =
-            gate.receive(known, digest, &credentials, network(1), roll.generation)
-        else {
+        let (known, _) = gate.recognise(&roll, &credentials);
+        let claim = claim(&gate, &credentials, 1);
+        let Reception::Lead(leader, _) = gate.receive(known, &claim, roll.generation) else {
             panic!("nobody else is there");
         };
         drop(roll);
@@ -251,10 +291,9 @@ fn those_who_wait_for_a_leader_of_another_network_are_not_turned_away_with_it() 
     let credentials = Credentials::of(b"alice", b"correct horse");
     thread::scope(|scope| {
         let roll = gate.roll();
-        let (known, digest) = gate.recognise(&roll, &credentials);
-        let Reception::Lead(leader) =
-            gate.receive(known, digest, &credentials, network(1), roll.generation)
-        else {
+        let (known, _) = gate.recognise(&roll, &credentials);
+        let claim = claim(&gate, &credentials, 1);
+        let Reception::Lead(leader, _) = gate.receive(known, &claim, roll.generation) else {
             panic!("nobody else is there");
         };
         drop(roll);
@@ -346,13 +385,13 @@ fn how_long_failed_checks_take() {
     let start = Instant::now();
     assert_eq!(users(&text).len(), 100_000);
     println!("100,000 users loaded: {:?}", start.elapsed());
-    let gate = Htpasswd::new(users(FILE));
+    let gate = Htpasswd::new(users(FILE), Guesses::default());
     let credentials = Credentials::of(b"alice", b"correct horse");
-    let _ = gate.verify(&credentials, network(1));
+    let _ = gate.verify(&credentials, address(1));
     let start = Instant::now();
     for _ in 0..100_000 {
         assert!(matches!(
-            gate.verify(&credentials, network(1)),
+            gate.verify(&credentials, address(1)),
             Verdict::Known(_)
         ));
     }
@@ -392,19 +431,15 @@ fn what_is_remembered_as_wrong_counts_for_whoever_else_tries_it() {
 #[test]
 fn a_check_that_waited_while_its_network_was_closed_is_not_done() {
     let gate = htpasswd();
-    let slot = gate.checks.begin(network(99), Lane::Clean, None).unwrap();
+    let slot = take_the_permit(&gate);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| ask(&gate, "alice", "late guess", 1));
         while gate.checks.waiting() == 0 {
             thread::yield_now();
         }
         for n in 0_u8..10 {
-            let digest = gate.seal.digest([[n].as_slice()]);
-            let user = gate.seal.digest([b"alice".as_slice()]);
-            let _ = gate
-                .desk()
-                .throttle
-                .count(network(1), user, digest, Instant::now());
+            let credentials = Credentials::of(b"alice", &[n]);
+            let _ = gate.wrong(&claim(&gate, &credentials, 1));
         }
         drop(slot);
         assert_eq!(waiting.join().unwrap(), ("throttled", 0));
@@ -414,15 +449,81 @@ fn a_check_that_waited_while_its_network_was_closed_is_not_done() {
 
 #[test]
 fn no_more_are_checked_at_once_for_a_network_than_may_be_wrong() {
-    let gate = Htpasswd::with_checks(users(FILE), Checks::new(64, 64));
+    let gate = gate_with(64);
     for n in 0..8 {
         assert_eq!(ask(&gate, "bob", &n.to_string(), 1).0, "wrong");
     }
-    // As if two were being hashed at this moment.
-    gate.desk().leading.insert(network(1), 2);
-    assert_eq!(ask(&gate, "bob", "one too many", 1), ("busy", 0));
+    let roll = Arc::clone(&gate.roll());
+    let late: Vec<_> = ["8", "9", "10"]
+        .map(|guess| Credentials::of(b"bob", guess.as_bytes()))
+        .into();
+    let claims: Vec<_> = late.iter().map(|late| claim(&gate, late, 1)).collect();
+    let mut received = claims.iter().map(|one| {
+        let name = roll.users.find(b"bob").map(|(name, _)| name);
+        match gate.receive(name, one, 0) {
+            Reception::Lead(leader, admission) => (leader, admission),
+            _ => panic!("nobody else asks this"),
+        }
+    });
+    let (first, second, third) = (
+        received.next().unwrap(),
+        received.next().unwrap(),
+        received.next().unwrap(),
+    );
+    let (Admission::Granted(one), Admission::Granted(other)) = (first.1, second.1) else {
+        panic!("two may be wrong yet");
+    };
+    let Admission::Queued(mut ticket) = third.1 else {
+        panic!("the third waits for how it goes");
+    };
+    // Another network has all of its own.
     assert_eq!(ask(&gate, "bob", "correct horse", 2), ("known", 1));
-    gate.desk().leading.remove(&network(1));
-    assert_eq!(ask(&gate, "bob", "correct horse", 1), ("known", 1));
-    assert!(gate.desk().leading.is_empty());
+    let noop = std::task::Waker::noop();
+    assert!(matches!(
+        first.0.check(&roll, &claims[0], one),
+        Verdict::Wrong
+    ));
+    assert!(
+        ticket.poll(noop).is_pending(),
+        "one may be wrong yet, and one is under way"
+    );
+    assert!(matches!(
+        second.0.check(&roll, &claims[1], other),
+        Verdict::Wrong
+    ));
+    let std::task::Poll::Ready(Ok(permit)) = ticket.poll(noop) else {
+        panic!("its turn has come");
+    };
+    count::take();
+    let verdict = third.0.check(&roll, &claims[2], permit);
+    assert!(matches!(verdict, Verdict::Throttled { .. }));
+    assert!(count::take().is_empty());
+}
+
+#[test]
+fn where_many_are_at_home_a_name_that_is_guessed_shuts_out_nobody_else() {
+    let line = FILE.lines().nth(1).unwrap();
+    let names: Vec<_> = (0..9).map(|n| format!("u{n}")).collect();
+    let file: String = names
+        .iter()
+        .map(|name| format!("{}\n", line.replace("bob", name)))
+        .collect();
+    let gate = Htpasswd::with_checks(users(&file), Guesses::default(), hashes(1, 64));
+    for name in &names[..8] {
+        assert_eq!(ask(&gate, name, "correct horse", 1).0, "known");
+    }
+    for n in 0..10 {
+        assert_eq!(ask(&gate, "u0", &n.to_string(), 1).0, "wrong");
+        assert_eq!(ask(&gate, &format!("nobody{n}"), "guess", 1).0, "wrong");
+    }
+    assert_eq!(ask(&gate, "u0", "10", 1), ("throttled", 0));
+    // Whoever was in there stays in, also the one who is guessed.
+    assert_eq!(ask(&gate, "u0", "correct horse", 1), ("known", 0));
+    assert_eq!(ask(&gate, "u1", "wrong", 1).0, "wrong");
+    // By the answer nobody can tell which names there are, and who has the right password gets in for the first time.
+    for name in ["nobody", "u8"] {
+        assert_eq!(ask(&gate, name, "guess", 1), ("throttled", 1), "{name}");
+    }
+    assert_eq!(ask(&gate, "u8", "correct horse", 1), ("known", 1));
+    assert_eq!(gate.held_back().len(), 1);
 }

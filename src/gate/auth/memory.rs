@@ -18,7 +18,17 @@ impl Digest {
     pub(super) fn is_same(&self, other: &Digest) -> bool {
         aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
     }
+
+    /// What is enough of it to count by, where two that are taken for one do no harm.
+    pub(super) fn mark(&self) -> Mark {
+        let (mark, _) = self.0.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        Mark(u64::from_be_bytes(*mark))
+    }
 }
+
+/// The beginning of a digest, to save room.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Mark(u64);
 
 /// The key, made at start and never written anywhere.
 pub(super) struct Seal(hmac::Key);
@@ -106,6 +116,24 @@ impl<K: Hash + Eq + Clone, V> Aging<K, V> {
         );
     }
 
+    /// Takes out what has not been forgotten.
+    pub(super) fn take(&mut self, key: &K, now: Instant) -> Option<V> {
+        self.recall(key, now)?;
+        let aged = self.entries.remove(key)?;
+        self.order.remove(&aged.place);
+        Some(aged.value)
+    }
+
+    /// All that has not been forgotten, in no order.
+    pub(super) fn iter(&self, now: Instant) -> impl Iterator<Item = (&K, &V)> {
+        let lifetime = self.lifetime;
+        let is_young = move |aged: &Aged<V>| now.saturating_duration_since(aged.since) < lifetime;
+        self.entries
+            .iter()
+            .filter(move |(_, aged)| is_young(aged))
+            .map(|(key, aged)| (key, &aged.value))
+    }
+
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.order.clear();
@@ -154,6 +182,21 @@ mod tests {
             table.remember(char::from_u32(n).unwrap_or('x'), (), start);
             assert!(table.len() <= 3);
         }
+    }
+
+    #[test]
+    fn what_is_taken_out_is_gone_and_what_is_listed_is_not_aged() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut table = Aging::new(10, Duration::from_secs(60));
+        table.remember('a', 1, start);
+        table.remember('b', 2, at(30));
+        assert_eq!(table.iter(at(59)).count(), 2);
+        assert_eq!(table.iter(at(60)).collect::<Vec<_>>(), [(&'b', &2)]);
+        assert_eq!(table.take(&'a', at(60)), None);
+        assert_eq!(table.take(&'b', at(60)), Some(2));
+        assert_eq!(table.take(&'b', at(60)), None);
+        assert!(table.len() <= 1);
     }
 
     #[test]

@@ -5,13 +5,14 @@
 //! `api` must not know HTTP beyond the value of one field, nor sockets. Hostile: what clients send. Trusted, but often
 //! wrong: the file and the API.
 
+mod admission;
 pub mod api;
 mod apr1;
-mod checks;
 mod credentials;
 mod flight;
 mod hash;
 mod htpasswd;
+mod logins;
 mod memory;
 mod network;
 #[cfg(any(test, fuzzing))]
@@ -21,10 +22,12 @@ mod throttle;
 mod toil;
 mod users;
 mod waiting;
+mod wake;
 
 pub use credentials::{AuthorizationFault, Credentials, Presented, basic_of, read_authorization};
 pub use htpasswd::{Htpasswd, Principal, Verdict};
 pub use network::Network;
+pub use throttle::{Guesses, HeldBack, MOST_WRONG};
 pub use users::{LineFault, Users};
 
 pub(crate) use hash::bcrypt;

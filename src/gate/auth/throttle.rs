@@ -4,17 +4,25 @@
 //! that is counted comes from strangers, so the tables are bounded, and a count costs the stranger a check.
 //!
 //! Whoever has too many wrong ones from a network closes that network for all who have not logged in from it; that
-//! includes whoever guesses one user's from there. A count for a user over all networks closes nothing, or anybody could
+//! includes whoever guesses one user's from there. Where many users share a network, one who guesses or a robot with a list
+//! would close it for all of them, so there each user has as many, each name is closed by itself, and the names that nobody
+//! has logged in with from there have as many together. A count for a user over all networks closes nothing, or anybody could
 //! lock a user out: it only says that checks for this user can wait.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::checks::Lane;
-use super::memory::{Aging, Digest};
+use super::admission::Lane;
+use super::logins::{Here, Logins};
+use super::memory::{Aging, Digest, Mark};
 use super::network::Network;
+use crate::config::Cidr;
 
 /// A person who has forgotten a password stays below it, and so does a robot with a stale one: the same one counts once.
-const MOST_WRONG: usize = 10;
+pub const MOST_WRONG: usize = 10;
+/// So many wrong ones from everywhere, and a user's checks can wait.
+const WANTED_AFTER: usize = 10;
 /// Wrong ones count together that came within this time.
 const WINDOW: Duration = Duration::from_secs(60);
 /// The first time that a network is not listened to; each further one is twice as long...
@@ -25,15 +33,65 @@ const LONGEST_PENALTY: Duration = Duration::from_secs(15 * 60);
 const FORGIVEN_AFTER: Duration = Duration::from_secs(30 * 60);
 /// Networks, and users, that are kept in mind; some 400 bytes each at the most.
 const CAPACITY: usize = 65_536;
+/// What is kept of one network where many share it, however many they are: as many as 256 users have by default.
+const MOST_TOGETHER: usize = 2_560;
+
+/// How many distinct wrong passwords a network has within a minute.
+#[derive(Clone, Debug)]
+pub struct Guesses {
+    /// None if nobody counts.
+    pub most: Option<usize>,
+    /// Where nobody counts.
+    pub exempt: Vec<Cidr>,
+}
+
+impl Default for Guesses {
+    fn default() -> Guesses {
+        Guesses {
+            most: Some(MOST_WRONG),
+            exempt: Vec::new(),
+        }
+    }
+}
+
+/// Where somebody comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) network: Network,
+    /// How many wrong ones it has; none if nobody counts.
+    most: Option<usize>,
+}
+
+impl Guesses {
+    pub(super) fn source(&self, client: IpAddr) -> Source {
+        let is_exempt = self.exempt.iter().any(|one| one.contains(client));
+        Source {
+            network: Network::of(client),
+            most: self.most.filter(|_| !is_exempt),
+        }
+    }
+}
 
 pub(super) struct Throttle {
     networks: Aging<Network, Misses>,
     /// Apart, so that they cannot be pushed out by what costs nobody anything.
     closed: Aging<Network, Closed>,
+    /// Where many share a network, what is closed there alone.
+    closed_in_part: Aging<(Network, Part), Closed>,
+    logins: Logins,
     users: Aging<Digest, Misses>,
 }
 
-/// A network that had too many.
+/// What can be closed of a network that many share.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Part {
+    Name(Mark),
+    /// All names that nobody has logged in with from there. Still looked at, so that a right one of them passes and nobody can
+    /// tell by the answer which names there are; a wrong one is told to come later.
+    Strangers,
+}
+
+/// Who had too many.
 #[derive(Clone, Copy)]
 struct Closed {
     until: Instant,
@@ -42,28 +100,79 @@ struct Closed {
 
 /// The last distinct wrong passwords, as many as matter.
 #[derive(Clone, Default)]
-struct Misses(Vec<(Digest, Instant)>);
+struct Misses(Vec<Miss>);
+
+#[derive(Clone, Copy)]
+struct Miss {
+    name: Mark,
+    /// Stands for name and password.
+    wrong: Mark,
+    since: Instant,
+}
+
+/// What came of counting a wrong one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// It was not counted before.
+    pub(super) is_new: bool,
+    /// The network is not listened to for this long, because this one was one too many.
+    pub(super) closes: Option<Duration>,
+    /// The same for this name in it, or for all that are strange to it.
+    pub(super) closes_in_part: Option<Duration>,
+    /// Whoever sent it is to be told to come back after this.
+    pub(super) later: Option<Duration>,
+}
+
+/// A network that is not listened to, or not to all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// Which.
+    pub network: Network,
+    /// Until then.
+    pub until: Instant,
+    /// Whether it is for some names alone.
+    pub in_part: bool,
+}
 
 impl Throttle {
-    pub(super) fn new() -> Throttle {
+    pub(super) fn new(guesses: &Guesses) -> Throttle {
+        // What is kept in all is the same however much is kept of each.
+        let more = guesses.most.map_or(1, |most| most.div_ceil(MOST_WRONG));
         Throttle {
-            networks: Aging::new(CAPACITY, WINDOW),
+            networks: Aging::new((CAPACITY / more.max(1)).max(1), WINDOW),
             closed: Aging::new(CAPACITY, FORGIVEN_AFTER),
+            closed_in_part: Aging::new(CAPACITY, FORGIVEN_AFTER),
+            logins: Logins::new(),
             users: Aging::new(CAPACITY, WINDOW),
         }
     }
 
-    /// How long this network is not listened to from now on, if so.
-    pub(super) fn closed(&self, network: Network, now: Instant) -> Option<Duration> {
-        let until = self.closed.recall(&network, now)?.until;
-        let left = until.saturating_duration_since(now);
-        (!left.is_zero()).then_some(left)
+    /// How long nobody listens to this user from there from now on, if so.
+    pub(super) fn closed(&self, source: Source, user: &Digest, now: Instant) -> Option<Duration> {
+        source.most?;
+        let part = (source.network, Part::Name(user.mark()));
+        left_of(self.closed.recall(&source.network, now), now)
+            .or_else(|| left_of(self.closed_in_part.recall(&part, now), now))
     }
 
-    /// How many more wrong ones may come from this network.
-    pub(super) fn left(&self, network: Network, now: Instant) -> usize {
-        let misses = self.networks.recall(&network, now);
-        MOST_WRONG.saturating_sub(misses.map_or(0, |misses| misses.within_the_window(now)))
+    /// How many may be checked for it at once, so that no more are wrong than it has.
+    pub(super) fn left(&self, source: Source, now: Instant) -> usize {
+        let Some(most) = source.most else {
+            return usize::MAX;
+        };
+        let here = self.logins.here(source.network, now);
+        let Some(misses) = self.networks.recall(&source.network, now) else {
+            return most;
+        };
+        let counts = misses.counts(&here, now);
+        let left = here.allowance(most).saturating_sub(counts.all);
+        let parts = counts.by_name.into_values().chain([counts.strangers]);
+        let least = parts.filter_map(|count| most.checked_sub(count).filter(|left| *left > 0));
+        match here.is_shared() {
+            true => least.min().unwrap_or(most).min(left),
+            false => left,
+        }
+        .max(1)
     }
 
     /// Where a check of this user's from this network waits.
@@ -72,239 +181,203 @@ impl Throttle {
             |misses: Option<&Misses>| misses.map_or(0, |misses| misses.within_the_window(now));
         if count(self.networks.recall(&network, now)) > 0 {
             Lane::Erred
-        } else if count(self.users.recall(user, now)) >= MOST_WRONG {
+        } else if count(self.users.recall(user, now)) >= WANTED_AFTER {
             Lane::Wanted
         } else {
             Lane::Clean
         }
     }
 
-    /// Counts a wrong password, `wrong` standing for it and its user. Returns the time that the network is not listened to
-    /// if this one was one too many.
+    /// Keeps in mind that this user has logged in from there.
+    pub(super) fn logged_in(&mut self, network: Network, user: &Digest, now: Instant) {
+        self.logins.note(network, user.mark(), now);
+    }
+
+    /// Counts a wrong password, `wrong` standing for it and its user.
     pub(super) fn count(
         &mut self,
-        network: Network,
-        user: Digest,
-        wrong: Digest,
+        source: Source,
+        user: &Digest,
+        wrong: &Digest,
         now: Instant,
-    ) -> Option<Duration> {
-        let known = self.users.recall(&user, now);
-        if known.is_none_or(|misses| !misses.contains(&wrong, now)) {
-            let mut misses = known.cloned().unwrap_or_default();
-            misses.add(wrong, now);
-            self.users.remember(user, misses, now);
-        }
-        // What was under way when it was closed is one and the same offence.
-        if self.closed(network, now).is_some() {
-            return None;
-        }
-        let known = self.networks.recall(&network, now);
-        if known.is_some_and(|misses| misses.contains(&wrong, now)) {
-            return None;
-        }
-        let mut misses = known.cloned().unwrap_or_default();
-        misses.add(wrong, now);
-        if misses.0.len() < MOST_WRONG {
-            self.networks.remember(network, misses, now);
-            return None;
-        }
-        let before = self.closed.recall(&network, now);
-        let penalties = before.map_or(0, |closed| closed.penalties);
-        let doubled = 1_u32.checked_shl(penalties).unwrap_or(u32::MAX);
-        let penalty = FIRST_PENALTY.saturating_mul(doubled).min(LONGEST_PENALTY);
-        let closed = Closed {
-            until: now + penalty,
-            penalties: penalties.saturating_add(1),
+    ) -> Counted {
+        let network = source.network;
+        let miss = Miss {
+            name: user.mark(),
+            wrong: wrong.mark(),
+            since: now,
         };
-        self.networks.remember(network, Misses::default(), now);
-        self.closed.remember(network, closed, now);
-        Some(penalty)
+        add(&mut self.users, *user, miss, WANTED_AFTER, now);
+        let Some(most) = source.most else {
+            // Whoever errs waits behind others, wherever they are.
+            add(&mut self.networks, network, miss, MOST_WRONG, now);
+            return Counted::default();
+        };
+        // What was under way when it was closed is one and the same offence.
+        if self.closed(source, user, now).is_some() {
+            return Counted::default();
+        }
+        let here = self.logins.here(network, now);
+        let is_stranger = here.is_shared() && !here.knows(miss.name);
+        let strangers = (network, Part::Strangers);
+        let later = is_stranger
+            .then(|| left_of(self.closed_in_part.recall(&strangers, now), now))
+            .flatten();
+        let allowance = here.allowance(most);
+        if !add(&mut self.networks, network, miss, allowance, now) {
+            return Counted {
+                later,
+                ..Counted::default()
+            };
+        }
+        let misses = self.networks.recall(&network, now);
+        let counts = misses.map(|misses| misses.counts(&here, now));
+        let Counts {
+            all,
+            by_name,
+            strangers: strange,
+        } = counts.unwrap_or_default();
+        if all >= allowance {
+            self.networks.remember(network, Misses::default(), now);
+            return Counted {
+                is_new: true,
+                closes: Some(close(&mut self.closed, network, now)),
+                closes_in_part: None,
+                later,
+            };
+        }
+        let mut closes_in_part = None;
+        if here.is_shared() {
+            if by_name.get(&miss.name).is_some_and(|count| *count >= most) {
+                let name = (network, Part::Name(miss.name));
+                closes_in_part = Some(close(&mut self.closed_in_part, name, now));
+            }
+            if is_stranger && later.is_none() && strange >= most {
+                closes_in_part = Some(close(&mut self.closed_in_part, strangers, now));
+            }
+        }
+        Counted {
+            is_new: true,
+            closes: None,
+            closes_in_part,
+            later,
+        }
+    }
+
+    /// The networks that are held back now.
+    pub(super) fn held_back(&self, now: Instant) -> Vec<HeldBack> {
+        let mut held: HashMap<Network, HeldBack> = HashMap::new();
+        let parts = self.closed_in_part.iter(now);
+        let parts = parts.map(|((network, _), closed)| (*network, closed, true));
+        let whole = self.closed.iter(now);
+        let whole = whole.map(|(network, closed)| (*network, closed, false));
+        for (network, closed, in_part) in whole.chain(parts) {
+            if closed.until <= now {
+                continue;
+            }
+            let one = HeldBack {
+                network,
+                until: closed.until,
+                in_part,
+            };
+            let other = held.entry(network).or_insert(one);
+            if other.in_part && other.until < one.until {
+                *other = one;
+            }
+        }
+        held.into_values().collect()
     }
 }
 
-impl Misses {
-    fn contains(&self, wrong: &Digest, now: Instant) -> bool {
-        self.recent(now).any(|(other, _)| other == wrong)
+/// Adds one that is not there yet, to at most so many. `false` if it is there.
+fn add<K: std::hash::Hash + Eq + Clone>(
+    table: &mut Aging<K, Misses>,
+    key: K,
+    miss: Miss,
+    most: usize,
+    now: Instant,
+) -> bool {
+    let known = table.recall(&key, now);
+    if known.is_some_and(|misses| misses.recent(now).any(|other| other.wrong == miss.wrong)) {
+        return false;
     }
+    let mut misses = table.take(&key, now).unwrap_or_default();
+    misses.0.retain(|other| is_recent(other, now));
+    if misses.0.len() >= most.max(1) {
+        misses.0.remove(0);
+    }
+    misses.0.push(miss);
+    table.remember(key, misses, now);
+    true
+}
 
+fn close<K: std::hash::Hash + Eq + Clone>(
+    table: &mut Aging<K, Closed>,
+    key: K,
+    now: Instant,
+) -> Duration {
+    let penalties = table.recall(&key, now).map_or(0, |closed| closed.penalties);
+    let doubled = 1_u32.checked_shl(penalties).unwrap_or(u32::MAX);
+    let penalty = FIRST_PENALTY.saturating_mul(doubled).min(LONGEST_PENALTY);
+    let closed = Closed {
+        until: now + penalty,
+        penalties: penalties.saturating_add(1),
+    };
+    table.remember(key, closed, now);
+    penalty
+}
+
+fn left_of(closed: Option<&Closed>, now: Instant) -> Option<Duration> {
+    let left = closed?.until.saturating_duration_since(now);
+    (!left.is_zero()).then_some(left)
+}
+
+impl Here {
+    /// How many wrong ones its network has, if a network has `most`.
+    fn allowance(&self, most: usize) -> usize {
+        match self.is_shared() {
+            true => most
+                .saturating_mul(self.users())
+                .min(MOST_TOGETHER.max(most)),
+            false => most,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    by_name: HashMap<Mark, usize>,
+    /// Of names that nobody has logged in with from there.
+    strangers: usize,
+}
+
+impl Misses {
     fn within_the_window(&self, now: Instant) -> usize {
         self.recent(now).count()
     }
 
-    fn add(&mut self, wrong: Digest, now: Instant) {
-        self.0.retain(|(_, since)| is_recent(*since, now));
-        if self.0.len() >= MOST_WRONG {
-            self.0.remove(0);
+    fn counts(&self, here: &Here, now: Instant) -> Counts {
+        let mut counts = Counts::default();
+        for miss in self.recent(now) {
+            counts.all += 1;
+            if here.is_shared() {
+                *counts.by_name.entry(miss.name).or_default() += 1;
+                counts.strangers += usize::from(!here.knows(miss.name));
+            }
         }
-        self.0.push((wrong, now));
+        counts
     }
 
-    fn recent(&self, now: Instant) -> impl Iterator<Item = &(Digest, Instant)> {
-        self.0
-            .iter()
-            .filter(move |(_, since)| is_recent(*since, now))
+    fn recent(&self, now: Instant) -> impl Iterator<Item = &Miss> {
+        self.0.iter().filter(move |miss| is_recent(miss, now))
     }
 }
 
-fn is_recent(since: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(since) < WINDOW
+fn is_recent(miss: &Miss, now: Instant) -> bool {
+    now.saturating_duration_since(miss.since) < WINDOW
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::gate::auth::memory::Seal;
-    use std::net::Ipv4Addr;
-
-    struct Bench {
-        throttle: Throttle,
-        seal: Seal,
-        start: Instant,
-    }
-
-    impl Bench {
-        fn new() -> Bench {
-            Bench {
-                throttle: Throttle::new(),
-                seal: Seal::new(),
-                start: Instant::now(),
-            }
-        }
-
-        fn at(&self, seconds: u64) -> Instant {
-            self.start + Duration::from_secs(seconds)
-        }
-
-        /// The seconds that the network is closed for by this one.
-        fn wrong(&mut self, from: u16, user: &str, password: &str, at: u64) -> Option<u64> {
-            let of = |parts: &[&str]| self.seal.digest(parts.iter().map(|part| part.as_bytes()));
-            let (user, wrong) = (of(&[user]), of(&[user, password]));
-            let now = self.at(at);
-            let penalty = self.throttle.count(network(from), user, wrong, now);
-            penalty.map(|penalty| penalty.as_secs())
-        }
-
-        fn lane(&self, from: u16, user: &str, at: u64) -> Lane {
-            let user = self.seal.digest([user.as_bytes()]);
-            self.throttle.lane(network(from), &user, self.at(at))
-        }
-
-        fn closed(&self, from: u16, at: u64) -> Option<u64> {
-            let left = self.throttle.closed(network(from), self.at(at));
-            left.map(|left| left.as_secs())
-        }
-    }
-
-    fn network(number: u16) -> Network {
-        let [high, low] = number.to_be_bytes();
-        Network::of(Ipv4Addr::new(10, 0, high, low).into())
-    }
-
-    #[test]
-    fn ten_distinct_ones_within_a_minute_close_a_network_and_no_other() {
-        let mut bench = Bench::new();
-        for n in 0..9 {
-            assert_eq!(
-                bench.wrong(1, &format!("user{}", n % 3), &n.to_string(), n),
-                None
-            );
-        }
-        assert_eq!(bench.closed(1, 9), None);
-        assert_eq!(bench.wrong(1, "user", "last", 9), Some(60));
-        assert_eq!(bench.closed(1, 10), Some(59));
-        assert_eq!(bench.closed(1, 69), None);
-        assert_eq!(bench.closed(2, 10), None);
-    }
-
-    #[test]
-    fn the_same_stale_one_counts_once_and_slow_ones_never_come_together() {
-        let mut bench = Bench::new();
-        for n in 0..100 {
-            assert_eq!(bench.wrong(1, "robot", "stale", n), None);
-        }
-        for n in 0..100 {
-            assert_eq!(bench.wrong(2, "slow", &n.to_string(), n * 7), None);
-        }
-        // The same password is another credential with another name.
-        for n in 0..9 {
-            assert_eq!(bench.wrong(3, &n.to_string(), "123456", 0), None);
-        }
-        assert_eq!(bench.wrong(3, "9", "123456", 0), Some(60));
-    }
-
-    #[test]
-    fn it_takes_longer_each_time_up_to_a_bound_and_is_forgiven_after_a_while() {
-        let mut bench = Bench::new();
-        let mut at = 0;
-        for expected in [60, 120, 240, 480, 900, 900] {
-            let penalties: Vec<u64> = (0..10)
-                .filter_map(|n| bench.wrong(1, "alice", &format!("{at} {n}"), at))
-                .collect();
-            assert_eq!(penalties, [expected]);
-            at += expected;
-        }
-        at += FORGIVEN_AFTER.as_secs();
-        assert!((0..9).all(|n| bench.wrong(1, "alice", &format!("{at} {n}"), at).is_none()));
-        assert_eq!(bench.wrong(1, "alice", "last", at), Some(60));
-    }
-
-    #[test]
-    fn a_user_who_is_guessed_from_everywhere_waits_and_is_never_refused() {
-        let mut bench = Bench::new();
-        assert_eq!(bench.lane(999, "alice", 0), Lane::Clean);
-        for n in 0..500 {
-            assert_eq!(bench.wrong(n, "alice", &n.to_string(), 0), None);
-        }
-        assert_eq!(bench.closed(999, 0), None);
-        assert_eq!(bench.lane(999, "alice", 0), Lane::Wanted);
-        assert_eq!(bench.lane(999, "bob", 0), Lane::Clean);
-        assert_eq!(bench.lane(999, "alice", 60), Lane::Clean);
-    }
-
-    #[test]
-    fn one_slip_puts_a_network_behind_the_others_for_a_minute() {
-        let mut bench = Bench::new();
-        bench.wrong(1, "alice", "slip", 0);
-        assert_eq!(bench.lane(1, "bob", 59), Lane::Erred);
-        assert_eq!(bench.lane(1, "bob", 60), Lane::Clean);
-        assert_eq!(bench.lane(2, "bob", 1), Lane::Clean);
-    }
-
-    #[test]
-    fn what_costs_nothing_opens_no_network_that_was_closed_and_a_burst_is_one_offence() {
-        let mut bench = Bench::new();
-        bench.throttle.networks = Aging::new(100, WINDOW);
-        let penalties: Vec<u64> = (0..40)
-            .filter_map(|n| bench.wrong(1, "alice", &n.to_string(), 0))
-            .collect();
-        assert_eq!(penalties, [60]);
-        for n in 2..1_000 {
-            bench.wrong(n, "alice", "known to be wrong", 1);
-        }
-        assert_eq!(bench.closed(1, 1), Some(59));
-        assert_eq!(bench.throttle.left(network(999), bench.at(1)), 9);
-    }
-
-    #[test]
-    fn what_is_kept_in_mind_is_bounded() {
-        let mut bench = Bench::new();
-        bench.throttle.networks = Aging::new(100, WINDOW);
-        bench.throttle.users = Aging::new(100, WINDOW);
-        for n in 0..1_000 {
-            bench.wrong(n, &n.to_string(), "guess", 0);
-            for repeat in 0..30 {
-                bench.wrong(0, "alice", &format!("{n} {repeat}"), 0);
-            }
-        }
-        assert_eq!(
-            (bench.throttle.networks.len(), bench.throttle.users.len()),
-            (100, 100)
-        );
-        let longest = bench
-            .throttle
-            .users
-            .recall(&bench.seal.digest([b"alice".as_slice()]), bench.start);
-        assert_eq!(longest.unwrap().0.len(), MOST_WRONG);
-    }
-}
+#[path = "throttle_tests.rs"]
+mod tests;

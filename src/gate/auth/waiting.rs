@@ -1,15 +1,26 @@
 //! Room for those who wait for an answer that somebody else works out: the API, or another request of the same client.
 //!
-//! Owns the bound. Not all workers may wait at once, since those whose answer is remembered need some too; and no network
-//! may fill what there is, or whoever floods the gate from one would keep everybody else out.
+//! Owns the bound. No network and no neighbourhood may fill what there is, and the last places are for neighbourhoods that
+//! have hardly any, or whoever floods the gate from a few addresses would keep everybody else out. Those who find the answer
+//! out have places of their own, in `admission`.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gate::auth::Network;
 
+/// Of all places, one neighbourhood has one in so many...
+const NEIGHBOURHOOD: usize = 4;
+/// ...and one in so many is for those that have few...
+const RESERVE: usize = 4;
+/// ...which is one in so many: ten connections of one push fit in.
+const FEW: usize = 32;
+
 /// Who waits.
-pub(super) struct Waiting {
+#[derive(Clone)]
+pub(super) struct Waiting(Arc<Shared>);
+
+struct Shared {
     counts: Mutex<Counts>,
     most: usize,
 }
@@ -17,58 +28,75 @@ pub(super) struct Waiting {
 #[derive(Default)]
 struct Counts {
     all: usize,
-    by_network: HashMap<Network, usize>,
+    networks: HashMap<Network, usize>,
+    neighbourhoods: HashMap<Network, usize>,
 }
 
 /// One that waits, until it is dropped.
-pub(super) struct Place<'a> {
-    waiting: &'a Waiting,
+pub(super) struct Place {
+    waiting: Waiting,
     network: Network,
 }
 
 impl Waiting {
-    /// Room for so many, but at least for two.
+    /// Room for so many, but at least for one.
     pub(super) fn new(most: usize) -> Waiting {
-        Waiting {
+        Waiting(Arc::new(Shared {
             counts: Mutex::default(),
-            most: most.max(2),
-        }
+            most: most.max(1),
+        }))
     }
 
     /// How many there are in all.
     pub(super) fn most(&self) -> usize {
-        self.most
+        self.0.most
     }
 
-    /// A place, unless all are taken, or `share` of them by this network.
-    pub(super) fn place(&self, network: Network, share: usize) -> Option<Place<'_>> {
+    /// A place, unless `share` of them are taken by this network, or what others may have by all.
+    pub(super) fn place(&self, network: Network, share: usize) -> Option<Place> {
+        let most = self.0.most;
         let mut counts = self.counts();
-        let own = counts.by_network.get(&network).copied().unwrap_or_default();
-        if counts.all >= self.most || own >= share {
+        let of = |counts: &HashMap<Network, usize>, one| counts.get(&one).copied().unwrap_or(0);
+        let own = of(&counts.networks, network);
+        let neighbours = of(&counts.neighbourhoods, network.neighbourhood());
+        let few = most.div_ceil(FEW);
+        let is_refused = own >= share
+            || neighbours >= most.div_ceil(NEIGHBOURHOOD)
+            || counts.all >= most
+            || counts.all >= most - most / RESERVE && neighbours >= few;
+        if is_refused {
             return None;
         }
         counts.all += 1;
-        counts.by_network.insert(network, own + 1);
+        counts.networks.insert(network, own + 1);
+        counts
+            .neighbourhoods
+            .insert(network.neighbourhood(), neighbours + 1);
         Some(Place {
-            waiting: self,
+            waiting: self.clone(),
             network,
         })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.waiting.counts();
         counts.all = counts.all.saturating_sub(1);
-        if let Some(own) = counts.by_network.get_mut(&self.network) {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
-                counts.by_network.remove(&self.network);
-            }
+        one_less(&mut counts.networks, self.network);
+        one_less(&mut counts.neighbourhoods, self.network.neighbourhood());
+    }
+}
+
+fn one_less(counts: &mut HashMap<Network, usize>, of: Network) {
+    if let Some(count) = counts.get_mut(&of) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&of);
         }
     }
 }
@@ -79,22 +107,49 @@ mod tests {
 
     use super::*;
 
+    fn network(third: u8, last: u8) -> Network {
+        Network::of(IpAddr::from([192, 0, third, last]))
+    }
+
+    /// So many of these as find a place.
+    fn places(
+        waiting: &Waiting,
+        those: impl IntoIterator<Item = Network>,
+        share: usize,
+    ) -> Vec<Place> {
+        those
+            .into_iter()
+            .filter_map(|one| waiting.place(one, share))
+            .collect()
+    }
+
     #[test]
     fn one_network_takes_its_share_of_the_places_and_gives_them_back() {
-        let network = |last| Network::of(IpAddr::from([192, 0, 2, last]));
-        let waiting = Waiting::new(5);
-        let own: Vec<_> = (0..4)
-            .filter_map(|_| waiting.place(network(1), 3))
-            .collect();
+        let waiting = Waiting::new(64);
+        let own = places(&waiting, [network(1, 1); 9], 3);
         assert_eq!(own.len(), 3);
-        let others: Vec<_> = (2..9)
-            .filter_map(|last| waiting.place(network(last), 3))
-            .collect();
-        assert_eq!(others.len(), 2);
-        drop(others);
-        assert!(waiting.place(network(1), 3).is_none());
         drop(own);
-        assert!(waiting.place(network(1), 3).is_some());
-        assert!(waiting.counts().by_network.is_empty());
+        assert_eq!(places(&waiting, [network(1, 1); 9], 3).len(), 3);
+        let counts = waiting.counts();
+        assert!(counts.networks.is_empty() && counts.neighbourhoods.is_empty());
+        assert_eq!(counts.all, 0);
+    }
+
+    #[test]
+    fn a_neighbourhood_has_a_quarter_and_whoever_has_few_the_last_one() {
+        let waiting = Waiting::new(128);
+        let neighbours = places(&waiting, (0..99).map(|last| network(1, last)), 9);
+        assert_eq!(neighbours.len(), 32);
+        // Three of five addresses far apart have all that they can get together.
+        let five = (0..=254).map(|n: u8| network(100 + n % 5, 1));
+        assert_eq!(places(&waiting, five, 99).len(), 64);
+        let five = (0..=254).map(|n: u8| network(100 + n % 5, 1));
+        let _held = places(&waiting, five, 99);
+        for third in 10..20 {
+            assert!(waiting.place(network(third, 1), 99).is_some());
+        }
+        assert!(waiting.place(network(1, 1), 99).is_none());
+        let few = places(&waiting, [network(30, 1); 9], 99);
+        assert_eq!(few.len(), 4);
     }
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 
-use super::checks::{Checks, Lane};
+use super::admission::{Applicant, Bounds, Lane, Limiter, Permit};
 use super::flight::Flight;
 use super::htpasswd::Principal;
 use super::memory::Digest;
@@ -43,9 +43,20 @@ use crate::metrics::{self, Login};
 /// Calls at once, at most: as many connections as a small service bears. Fewer than half of the workers, so that a slow
 /// API never takes them all.
 const MOST_CALLS: usize = 128;
-
-/// Room for so many who wait, also where there are few workers, which they do not take anything from.
-const FEWEST_WAITING: usize = 64;
+/// Of these one network has one in so many...
+const NETWORK: usize = 2;
+/// ...one neighbourhood all but one in so many...
+const NEIGHBOURHOOD: usize = 4;
+/// ...and one in so many is for networks that have none.
+const RESERVE: usize = 8;
+/// Questions that wait for their turn.
+const MOST_WAITING: usize = 1_024;
+/// Of these, those of one network: as many as it has connections, unless they are set otherwise.
+const WAITING_OF_A_NETWORK: usize = 512;
+/// Requests that wait for the answer to another's question, apart from those who ask.
+const MOST_JOINED: usize = 1_024;
+/// Of these, those of one network.
+const JOINED_OF_A_NETWORK: usize = 256;
 
 /// An external API, and what is known from it.
 pub struct Api {
@@ -55,9 +66,8 @@ pub struct Api {
     timeout: Duration,
     cache: Cache,
     breaker: Breaker,
-    calls: Checks,
-    /// Requests that wait for an answer in any way, and how many may.
-    waiting: Waiting,
+    calls: Limiter,
+    joined: Waiting,
     flights: Mutex<HashMap<Digest, Arc<Flight<Landing>>>>,
     habit: Habit,
     prober: Arc<Prober>,
@@ -71,7 +81,7 @@ pub struct ApiSettings<'a> {
     pub shown: String,
     /// What an `https://` API must chain to.
     pub roots: &'a [CertificateDer<'static>],
-    /// For a whole call, and for whoever waits for one.
+    /// For a whole call, and for whoever waits for one to begin.
     pub timeout: Duration,
     /// How long an answer holds that says nothing of it.
     pub cache: Option<Duration>,
@@ -130,8 +140,8 @@ impl Api {
             timeout,
             cache: Cache::new(),
             breaker: Breaker::new(),
-            calls: Checks::new((settings.workers / 2).min(MOST_CALLS), usize::MAX),
-            waiting: Waiting::new(settings.workers.max(FEWEST_WAITING)),
+            calls: calls((settings.workers / 2).clamp(1, MOST_CALLS)),
+            joined: Waiting::new(MOST_JOINED),
             flights: Mutex::default(),
             habit: Habit::default(),
         })
@@ -157,11 +167,11 @@ impl Api {
 
     /// How many callers of [`ask`](Self::ask) can be waiting at once.
     pub fn most_waiting(&self) -> usize {
-        self.waiting.most()
+        self.calls.most() + self.joined.most()
     }
 
     /// Rules on one request that came from `network`. Returns at once if the answer is remembered, and otherwise after a
-    /// call, for which it waits no longer than the time that a call has.
+    /// call, for whose beginning it waits no longer than the time that a call has.
     pub fn ask(&self, question: &Question<'_>, network: Network) -> Ruling {
         let begun = Instant::now();
         if let Some((answer, basis)) = self.cache.recall(question, begun) {
@@ -169,10 +179,8 @@ impl Api {
         }
         metrics::CACHE_MISSES.one();
         step_down();
-        let Some(_place) = self.waiting.place(network, self.waiting.most().div_ceil(4)) else {
-            return busy();
-        };
-        let deadline = begun + self.timeout;
+        let begin_by = begun + self.timeout;
+        let deadline = begin_by + self.timeout;
         let mut company = self.habit.company(question);
         loop {
             if self.breaker.refuses(Instant::now()) {
@@ -180,8 +188,21 @@ impl Api {
             }
             let flight = match self.receive(question, company, network) {
                 Reception::Known(answer, basis) => return remembered(answer, basis),
-                Reception::Lead(leader) => return leader.ask(question, network, deadline),
+                Reception::Lead(leader) => {
+                    let applicant = Applicant {
+                        network,
+                        lane: Lane::Clean,
+                        most: usize::MAX,
+                    };
+                    return match self.calls.apply(applicant).wait_until(begin_by) {
+                        Some(permit) => leader.ask(question, deadline, permit),
+                        None => leader.give_up(),
+                    };
+                }
                 Reception::Join(flight) => flight,
+            };
+            let Some(_place) = self.joined.place(network, JOINED_OF_A_NETWORK) else {
+                return busy();
             };
             let Some(landing) = flight.wait_until(deadline) else {
                 return unsure("no answer in time");
@@ -276,19 +297,15 @@ struct Leader<'a> {
 }
 
 impl Leader<'_> {
-    fn ask(mut self, question: &Question<'_>, network: Network, deadline: Instant) -> Ruling {
+    fn ask(mut self, question: &Question<'_>, deadline: Instant, permit: Permit) -> Ruling {
         let api = self.api;
-        let Some(slot) = api.calls.begin(network, Lane::Clean, Some(deadline)) else {
-            self.land(Landing::Busy);
-            return busy();
-        };
         let asked = Instant::now();
         let Some(pass) = api.breaker.enter(asked) else {
             return down();
         };
-        let called = api.caller.ask(question, deadline);
+        let called = api.caller.ask(question, deadline.min(asked + api.timeout));
         let change = pass.report(called.contact, Instant::now());
-        drop(slot);
+        drop(permit);
         metrics::api_call(asked.elapsed());
         let (outcome, reuse) = match called.outcome {
             Ok((answer, reuse)) => {
@@ -314,6 +331,12 @@ impl Leader<'_> {
         ruling(outcome, Basis::of(question, &reuse))
     }
 
+    /// There was no room for it, or no turn in time.
+    fn give_up(mut self) -> Ruling {
+        self.land(Landing::Busy);
+        busy()
+    }
+
     /// Off the list first: who comes now has come too late for an answer that is not remembered.
     fn land(&mut self, landing: Landing) {
         if let Some((keys, flight)) = self.flight.take() {
@@ -331,6 +354,19 @@ impl Drop for Leader<'_> {
     fn drop(&mut self) {
         self.land(Landing::Lost);
     }
+}
+
+/// A limiter for so many calls at once.
+fn calls(at_once: usize) -> Limiter {
+    Limiter::new(Bounds {
+        at_once,
+        of_network: at_once.div_ceil(NETWORK),
+        of_neighbourhood: at_once - at_once / NEIGHBOURHOOD,
+        reserved: at_once / RESERVE,
+        waiting: MOST_WAITING,
+        waiting_of_network: WAITING_OF_A_NETWORK,
+        waiting_of_neighbourhood: WAITING_OF_A_NETWORK,
+    })
 }
 
 fn remembered(answer: Answer, basis: Basis) -> Ruling {

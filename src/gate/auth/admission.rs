@@ -1,0 +1,529 @@
+//! How many checks run at once, and who is next.
+//!
+//! Owns the permits and the queue. Must not know whether a check is a hash or a call of an API. Who may not run at once has a
+//! ticket, which is polled and wakes whoever holds it: nothing in here blocks, but [`Admission::wait_until`] for a thread
+//! that wants to. Permits and tickets are owned, and give back what they stand for when they are dropped.
+//!
+//! Permits go round the networks in turn, so that whoever floods from one of them delays a newcomer from another by one
+//! check at most for each such network; and those with a bad record wait in lanes of their own, so that guesses from many
+//! networks do not stand before newcomers either. No network and no neighbourhood has more than its share of what runs and of
+//! what waits, and the last permits are for networks that have none. Where there is no room to wait, the worst lane makes it,
+//! and then whoever has most: however many places somebody fills, whoever comes from elsewhere with less finds one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use super::network::Network;
+use super::wake::wait_for;
+
+/// A lane whose turn comes behind that of a better one has it after so many that went before; none is ever starved.
+const PATIENCE: [u32; Lane::COUNT] = [0, 3, 6];
+
+/// Grants permits, and keeps those who wait for one.
+#[derive(Clone)]
+pub(super) struct Limiter(Arc<Shared>);
+
+struct Shared {
+    bounds: Bounds,
+    queue: Mutex<Queue>,
+}
+
+/// How many may run and wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Permits in all.
+    pub(super) at_once: usize,
+    /// Of these, those of one network...
+    pub(super) of_network: usize,
+    /// ...and of one neighbourhood.
+    pub(super) of_neighbourhood: usize,
+    /// The last ones, which only a network gets that has none.
+    pub(super) reserved: usize,
+    /// Those who wait, in all...
+    pub(super) waiting: usize,
+    /// ...from one network...
+    pub(super) waiting_of_network: usize,
+    /// ...and from one neighbourhood.
+    pub(super) waiting_of_neighbourhood: usize,
+}
+
+/// Who wants a permit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Applicant {
+    pub(super) network: Network,
+    pub(super) lane: Lane,
+    /// So many permits may its network have at once from now on, if that is less than its share; at least one.
+    pub(super) most: usize,
+}
+
+/// Where one waits, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane {
+    /// Nothing is known against them.
+    Clean,
+    /// Their user is being guessed from somewhere.
+    Wanted,
+    /// A wrong password came from their network a moment ago.
+    Erred,
+}
+
+impl Lane {
+    const COUNT: usize = 3;
+}
+
+/// What an applicant is told.
+#[must_use]
+pub(super) enum Admission {
+    /// To go on at once.
+    Granted(Permit),
+    /// To wait.
+    Queued(Ticket),
+    /// That there is no room to wait.
+    Refused,
+}
+
+/// The right to check now. The next one's turn comes when it is dropped, also by unwinding.
+pub(super) struct Permit {
+    shared: Arc<Shared>,
+    network: Network,
+}
+
+/// A place in the queue, or the permit that has come of it; either is given back when it is dropped.
+pub(super) struct Ticket {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+/// Somebody who waited had to make room for others.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Displaced;
+
+#[derive(Default)]
+struct Queue {
+    running: usize,
+    waiting: usize,
+    /// Those that have something running or waiting, and only those.
+    networks: HashMap<Network, Standing>,
+    neighbourhoods: HashMap<Network, Standing>,
+    /// By [`Lane`].
+    lines: [Line; Lane::COUNT],
+    /// All tickets that are held, by number.
+    turns: HashMap<u64, Turn>,
+    next_number: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    running: usize,
+    waiting: usize,
+    /// What its last applicant said, if it is a network.
+    most: usize,
+}
+
+/// Those who wait in one lane.
+#[derive(Default)]
+struct Line {
+    /// Each network that has somebody waiting, once, the next one first.
+    order: VecDeque<Network>,
+    waiting: HashMap<Network, VecDeque<u64>>,
+    /// How often another lane went before since the last turn of this one.
+    passed_over: u32,
+}
+
+/// One who waits.
+struct Turn {
+    network: Network,
+    lane: Lane,
+    word: Word,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Wait,
+    /// A permit is reserved for them.
+    Come,
+    /// Somebody who goes first needed the place.
+    Leave,
+}
+
+impl Limiter {
+    /// At least one permit there is, whatever the bounds say.
+    pub(super) fn new(bounds: Bounds) -> Limiter {
+        let bounds = Bounds {
+            at_once: bounds.at_once.max(1),
+            of_network: bounds.of_network.max(1),
+            of_neighbourhood: bounds.of_neighbourhood.max(1),
+            ..bounds
+        };
+        Limiter(Arc::new(Shared {
+            bounds,
+            queue: Mutex::default(),
+        }))
+    }
+
+    /// How many there can be in here, running and waiting.
+    pub(super) fn most(&self) -> usize {
+        let Bounds {
+            at_once, waiting, ..
+        } = self.0.bounds;
+        at_once.saturating_add(waiting)
+    }
+
+    /// Asks for a permit, without waiting.
+    pub(super) fn apply(&self, applicant: Applicant) -> Admission {
+        let Applicant { network, lane, .. } = applicant;
+        let bounds = &self.0.bounds;
+        let mut queue = self.0.lock();
+        // Whoever waits cannot run now, or they would: nobody is overtaken.
+        if queue.may_run(network, applicant.most, bounds) {
+            queue.run(network);
+            queue.hold_to(network, applicant.most);
+            return Admission::Granted(Permit {
+                shared: Arc::clone(&self.0),
+                network,
+            });
+        }
+        let displaced = match queue.room_for(network, lane, bounds) {
+            Room::Free => None,
+            Room::Of(number) => queue.displace(number),
+            Room::None => return Admission::Refused,
+        };
+        let number = queue.join(network, lane);
+        queue.hold_to(network, applicant.most);
+        drop(queue);
+        displaced.into_iter().for_each(Waker::wake);
+        Admission::Queued(Ticket {
+            shared: Arc::clone(&self.0),
+            number,
+        })
+    }
+
+    /// From now on this network, if it has anything in here, has no more permits at once than this; at least one.
+    pub(super) fn hold_to(&self, network: Network, most: usize) {
+        self.0.lock().hold_to(network, most);
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.0.lock().waiting
+    }
+
+    #[cfg(test)]
+    pub(super) fn running(&self) -> usize {
+        self.0.lock().running
+    }
+}
+
+impl Admission {
+    /// Waits for the permit on this thread. `None` if there is no room to wait, if somebody who goes first needed the place, and
+    /// at `deadline`.
+    pub(super) fn wait_until(self, deadline: Instant) -> Option<Permit> {
+        match self {
+            Admission::Granted(permit) => Some(permit),
+            Admission::Queued(mut ticket) => wait_for(deadline, |waker| ticket.poll(waker))?.ok(),
+            Admission::Refused => None,
+        }
+    }
+}
+
+impl Ticket {
+    /// The permit, once there is one. Until then `waker` is called when there is something new, and no other that was given
+    /// before. A ticket that has said its last word waits for ever.
+    pub(super) fn poll(&mut self, waker: &Waker) -> Poll<Result<Permit, Displaced>> {
+        let mut queue = self.shared.lock();
+        let Some(turn) = queue.turns.get_mut(&self.number) else {
+            return Poll::Pending;
+        };
+        let network = turn.network;
+        match turn.word {
+            Word::Wait => {
+                turn.waker = Some(waker.clone());
+                return Poll::Pending;
+            }
+            Word::Leave => {
+                queue.turns.remove(&self.number);
+                return Poll::Ready(Err(Displaced));
+            }
+            Word::Come => queue.turns.remove(&self.number),
+        };
+        drop(queue);
+        Poll::Ready(Ok(Permit {
+            shared: Arc::clone(&self.shared),
+            network,
+        }))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        let woken = match queue.turns.remove(&self.number) {
+            Some(turn) if turn.word == Word::Come => queue.end(turn.network, &self.shared.bounds),
+            Some(turn) if turn.word == Word::Wait => {
+                queue.leave(turn.lane, turn.network, self.number);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        drop(queue);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let woken = self.shared.lock().end(self.network, &self.shared.bounds);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether there is a place to wait.
+enum Room {
+    Free,
+    /// If this one leaves.
+    Of(u64),
+    None,
+}
+
+impl Queue {
+    fn of(&self, network: Network) -> Standing {
+        self.networks.get(&network).copied().unwrap_or_default()
+    }
+
+    fn of_neighbours(&self, network: Network) -> Standing {
+        let neighbours = self.neighbourhoods.get(&network.neighbourhood());
+        neighbours.copied().unwrap_or_default()
+    }
+
+    /// Whether one more of this network may run, which has `most` at once.
+    fn may_run(&self, network: Network, most: usize, bounds: &Bounds) -> bool {
+        let free = bounds.at_once.saturating_sub(self.running);
+        let running = self.of(network).running;
+        free > 0
+            && running < most.clamp(1, bounds.of_network)
+            && self.of_neighbours(network).running < bounds.of_neighbourhood
+            && (free > bounds.reserved || running == 0)
+    }
+
+    fn run(&mut self, network: Network) {
+        self.running += 1;
+        self.change(network, |standing| standing.running += 1);
+    }
+
+    /// Takes back a permit, and gives out what can be given. Returns whom to wake when the lock is released.
+    fn end(&mut self, network: Network, bounds: &Bounds) -> Vec<Waker> {
+        self.running = self.running.saturating_sub(1);
+        self.change(network, |standing| {
+            standing.running = standing.running.saturating_sub(1);
+        });
+        let mut woken = Vec::new();
+        while let Some((network, number)) = self.next(bounds) {
+            self.run(network);
+            woken.extend(self.say(number, Word::Come));
+        }
+        woken
+    }
+
+    fn hold_to(&mut self, network: Network, most: usize) {
+        if let Some(standing) = self.networks.get_mut(&network) {
+            standing.most = most;
+        }
+    }
+
+    fn change(&mut self, network: Network, change: impl Fn(&mut Standing)) {
+        for (standings, of) in [
+            (&mut self.networks, network),
+            (&mut self.neighbourhoods, network.neighbourhood()),
+        ] {
+            let standing = standings.entry(of).or_default();
+            change(standing);
+            if (standing.running, standing.waiting) == (0, 0) {
+                standings.remove(&of);
+            }
+        }
+    }
+
+    fn line(&mut self, lane: Lane) -> &mut Line {
+        let [clean, wanted, erred] = &mut self.lines;
+        match lane {
+            Lane::Clean => clean,
+            Lane::Wanted => wanted,
+            Lane::Erred => erred,
+        }
+    }
+
+    fn join(&mut self, network: Network, lane: Lane) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        let turn = Turn {
+            network,
+            lane,
+            word: Word::Wait,
+            waker: None,
+        };
+        self.turns.insert(number, turn);
+        self.line(lane).join(network, number);
+        self.waiting += 1;
+        self.change(network, |standing| standing.waiting += 1);
+        number
+    }
+
+    /// Takes out one who waits no longer.
+    fn leave(&mut self, lane: Lane, network: Network, number: u64) {
+        if self.line(lane).leave(network, number) {
+            self.wait_no_longer(network);
+        }
+    }
+
+    fn wait_no_longer(&mut self, network: Network) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.change(network, |standing| {
+            standing.waiting = standing.waiting.saturating_sub(1);
+        });
+    }
+
+    /// Sends one away who waits. Returns whom to wake when the lock is released.
+    fn displace(&mut self, number: u64) -> Option<Waker> {
+        let turn = self.turns.get(&number)?;
+        self.leave(turn.lane, turn.network, number);
+        self.say(number, Word::Leave)
+    }
+
+    fn say(&mut self, number: u64, word: Word) -> Option<Waker> {
+        let turn = self.turns.get_mut(&number)?;
+        turn.word = word;
+        turn.waker.take()
+    }
+
+    fn room_for(&self, network: Network, lane: Lane, bounds: &Bounds) -> Room {
+        let (own, neighbours) = (self.of(network), self.of_neighbours(network));
+        if own.waiting >= bounds.waiting_of_network {
+            return Room::None;
+        }
+        let neighbourhood = network.neighbourhood();
+        let found = if neighbours.waiting >= bounds.waiting_of_neighbourhood {
+            self.who_leaves(network, lane, |other| {
+                other.neighbourhood() == neighbourhood
+            })
+        } else if self.waiting >= bounds.waiting {
+            self.who_leaves(network, lane, |_| true)
+        } else {
+            return Room::Free;
+        };
+        found.map_or(Room::None, Room::Of)
+    }
+
+    /// Of those from networks that `may_leave`, the one who makes room for one more of `network` in this lane: one from a worse
+    /// lane, or from a neighbourhood, or in the same one a network, that has more even then.
+    fn who_leaves(
+        &self,
+        network: Network,
+        lane: Lane,
+        may_leave: impl Fn(Network) -> bool,
+    ) -> Option<u64> {
+        // What a network has, and before it what its neighbourhood has.
+        let has = |network| {
+            let (own, neighbours) = (self.of(network), self.of_neighbours(network));
+            (neighbours.waiting, own.waiting)
+        };
+        let neighbourhood = network.neighbourhood();
+        let has_more = |other: Network| {
+            let ((neighbours, theirs), (own_neighbours, own)) = (has(other), has(network));
+            match other.neighbourhood() == neighbourhood {
+                true => theirs > own + 1,
+                false => neighbours > own_neighbours + 1,
+            }
+        };
+        let all = [Lane::Clean, Lane::Wanted, Lane::Erred];
+        let lanes = all.into_iter().zip(&self.lines).rev();
+        lanes
+            .filter(|(other, _)| *other >= lane)
+            .find_map(|(other, line)| {
+                let networks = line.order.iter().copied();
+                let leaves = networks
+                    .filter(|one| may_leave(*one) && (other > lane || has_more(*one)))
+                    .max_by_key(|one| has(*one))?;
+                line.waiting.get(&leaves)?.back().copied()
+            })
+    }
+
+    /// Who has the next turn, if anybody who waits may run.
+    fn next(&mut self, bounds: &Bounds) -> Option<(Network, u64)> {
+        let first = self.lines.each_ref().map(|line| {
+            line.order.iter().position(|network| {
+                let most = self.of(*network).most;
+                self.may_run(*network, most, bounds)
+            })
+        });
+        let mut ready = first
+            .iter()
+            .enumerate()
+            .filter_map(|(lane, first)| Some((lane, (*first)?)));
+        let best = ready.next()?;
+        let due = ready.rfind(|(lane, _)| {
+            let passed_over = self.lines.get(*lane).map(|line| line.passed_over);
+            passed_over >= PATIENCE.get(*lane).copied()
+        });
+        let (chosen, at) = due.unwrap_or(best);
+        for (lane, line) in self.lines.iter_mut().enumerate() {
+            line.passed_over = match lane == chosen || line.order.is_empty() {
+                true => 0,
+                false => line.passed_over.saturating_add(1),
+            };
+        }
+        let (network, number) = self.lines.get_mut(chosen)?.take(at)?;
+        self.wait_no_longer(network);
+        Some((network, number))
+    }
+}
+
+impl Line {
+    fn join(&mut self, network: Network, number: u64) {
+        let turns = self.waiting.entry(network).or_default();
+        if turns.is_empty() {
+            self.order.push_back(network);
+        }
+        turns.push_back(number);
+    }
+
+    /// Whether that one was here.
+    fn leave(&mut self, network: Network, number: u64) -> bool {
+        let Some(turns) = self.waiting.get_mut(&network) else {
+            return false;
+        };
+        let before = turns.len();
+        turns.retain(|other| *other != number);
+        let was_here = turns.len() < before;
+        if turns.is_empty() {
+            self.waiting.remove(&network);
+            self.order.retain(|other| *other != network);
+        }
+        was_here
+    }
+
+    /// The first of the network at this place of the order, which then goes to the end.
+    fn take(&mut self, at: usize) -> Option<(Network, u64)> {
+        let network = self.order.remove(at)?;
+        let turns = self.waiting.get_mut(&network)?;
+        let number = turns.pop_front()?;
+        if turns.is_empty() {
+            self.waiting.remove(&network);
+        } else {
+            self.order.push_back(network);
+        }
+        Some((network, number))
+    }
+}
+
+#[cfg(test)]
+#[path = "admission_tests.rs"]
+mod tests;

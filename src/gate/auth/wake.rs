@@ -1,0 +1,34 @@
+//! How a thread waits for what can be polled.
+//!
+//! Owns the step from one to the other. Whatever is waited for in this room is polled with a [`Waker`] and never blocks by
+//! itself, so that who drives many connections can wait for many answers; a thread that has nothing else to do waits here. A waker
+//! is called in the midst of somebody else's work: it may note that there is something new, and must not poll.
+
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Instant;
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Unpark>) {
+        self.0.unpark();
+    }
+}
+
+/// Polls until there is something, on this thread. `None` if there is nothing yet at `deadline`.
+pub(super) fn wait_for<T>(deadline: Instant, mut poll: impl FnMut(&Waker) -> Poll<T>) -> Option<T> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        if let Poll::Ready(found) = poll(&waker) {
+            return Some(found);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        thread::park_timeout(left);
+    }
+}
