@@ -168,7 +168,8 @@ fn a_trusted_proxy_and_a_limit_of_nothing_have_no_limit_by_address() {
 fn who_waits_ten_seconds_for_a_turn_is_told_to_come_again() {
     let backend = Backend::script(|mut peer| {
         peer.request()?;
-        // Until the gate is gone.
+        // Until the gate is gone, which is after those have been told who wait for as long as a test is patient.
+        peer.socket().set_read_timeout(Some(3 * PATIENCE))?;
         peer.until_closed().map(drop)
     });
     let gate = Gate::start(&["--backend", backend.url(), "--workers", "1"]);
