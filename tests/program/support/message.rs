@@ -96,6 +96,8 @@ pub struct Inbox {
     pub received: Vec<u8>,
     taken: usize,
     ended: Option<End>,
+    /// A reset that a write was told of. It is told once: a read behind it sees what had come, and a plain end of file.
+    reset: Option<String>,
 }
 
 impl Inbox {
@@ -105,6 +107,7 @@ impl Inbox {
             received: Vec::new(),
             taken: 0,
             ended: None,
+            reset: None,
         }
     }
 
@@ -114,8 +117,15 @@ impl Inbox {
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)?;
-        self.stream.flush()
+        let sent = self
+            .stream
+            .write_all(bytes)
+            .and_then(|()| self.stream.flush());
+        sent.inspect_err(|error| {
+            if error.kind() == io::ErrorKind::ConnectionReset {
+                self.reset = Some(error.to_string());
+            }
+        })
     }
 
     /// Receives more; `Err` of the inner result is the end.
@@ -124,7 +134,10 @@ impl Inbox {
             return Ok(Err(end.clone()));
         }
         let mut buffer = [0; 65536];
-        let outcome = self.stream.receive(&mut buffer)?;
+        let mut outcome = self.stream.receive(&mut buffer)?;
+        if let (Err(End::Clean), Some(reset)) = (&outcome, self.reset.clone()) {
+            outcome = Err(End::Cut(reset));
+        }
         match &outcome {
             Ok(count) => self.received.extend_from_slice(&buffer[..*count]),
             Err(end) => self.ended = Some(end.clone()),
