@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import ssl
+import struct
 import subprocess
 import time
 
@@ -127,14 +128,14 @@ def transfer(direction, port, tls, streams, size, blob):
 # ---- small requests ------------------------------------------------------------------------------------------------
 
 
-def small(port, tls, connections, seconds, script=None, arguments=()):
+def small(port, tls, connections, seconds, path="/small", script=None, arguments=()):
     """Requests on connections that stay, by wrk."""
     command = ["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{SILENCE}s"]
     if script is None:
         command += ["-H", f"Authorization: {basic(USER)}"]
     else:
         command += ["-s", str(script)]
-    command += [f"{'https' if tls else 'http'}://127.0.0.1:{port}/small"]
+    command += [f"{'https' if tls else 'http'}://127.0.0.1:{port}{path}"]
     said = subprocess.run(
         command + (["--", *arguments] if arguments else []),
         check=True, capture_output=True, text=True, timeout=seconds + 2 * SILENCE,
@@ -144,6 +145,27 @@ def small(port, tls, connections, seconds, script=None, arguments=()):
     if not done or bad or done[1] == "0":
         raise Refused(bad[0] if bad else said[-200:])
     return int(done[1]), float(done[2]) * {"ms": 0.001, "s": 1, "m": 60}[done[3]]
+
+
+def segments(port, path, count=50):
+    """In how many pieces an answer comes, by what the kernel counts on a connection that is kept."""
+    data_segs_in = 152
+    with connect(port, None) as client:
+        arrived = []
+        for _ in range(count):
+            client.sendall(request("GET", path))
+            status, length, body = read_head(client)
+            if status != 200:
+                raise Refused(f"{status} for {path}")
+            while len(body) < length:
+                more = client.recv(65536)
+                if not more:
+                    raise Refused("the end instead of a body")
+                body += more
+            info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            arrived.append(struct.unpack_from("<I", info, data_segs_in)[0])
+        # Not the first answer: until it is kept, a connection may hold the body back for the client's acknowledgement.
+        return (arrived[-1] - arrived[0]) / (count - 1)
 
 
 def warm(port):

@@ -1,25 +1,58 @@
 """Portreeve and its peers, each with a listener in the clear and one through TLS, before the same backend.
 
-Owns their configurations. `auth` is how they know who asks: `sha` or `bcrypt` (a password file), `lifetime` or `always`
-(an API that allows 30 seconds of reuse, or none). All write an access log to a file.
+nginx stands here three times: as recipes for registries have it, tuned for large bodies, and lean, as an expert has it for
+small requests. Beside Portreeve there may be the Portreeve of before. Owns their configurations. `auth` is how they know who
+asks: `sha` or `bcrypt` (a password file), `lifetime` or `always` (an API that allows 30 seconds of reuse, or none). All write
+an access log to a file.
 
 A gate has one backend here: the one that serves, or the sink, so uploads have gates of their own.
 """
 
 import os
+import platform
 import shutil
+import struct
 
 from program import free_port
 from room import PASSWORD, ROOT, USER
 
-PORTREEVE, RECIPE, TUNED, HAPROXY, CADDY = "portreeve", "nginx recipe", "nginx tuned", "haproxy", "caddy"
-ALL = [PORTREEVE, RECIPE, TUNED, HAPROXY, CADDY]
+PORTREEVE, BEFORE, HAPROXY, CADDY = "portreeve", "before", "haproxy", "caddy"
+RECIPE, TUNED, LEAN = "nginx recipe", "nginx tuned", "nginx lean"
+# In the order of the table.
+EVERY = [PORTREEVE, BEFORE, RECIPE, TUNED, LEAN, HAPROXY, CADDY]
+# What is measured is what is shipped; see packaging/build.
+SHIPPED = f"target/dist/portreeve-*-{platform.machine()}-linux"
+
+
+def with_before(*peers):
+    """These, and the Portreeve of before if there is one."""
+    return [PORTREEVE, *([BEFORE] if os.environ.get("PORTREEVE_BEFORE") else []), *peers]
+
+
+def shipped():
+    found = sorted(ROOT.glob(SHIPPED))
+    return str(found[-1]) if found else None
 
 
 def binary(peer):
     if peer == PORTREEVE:
-        return os.environ.get("PORTREEVE") or str(ROOT / "target/release/portreeve")
+        return os.environ.get("PORTREEVE") or shipped()
+    if peer == BEFORE:
+        return os.environ.get("PORTREEVE_BEFORE")
     return shutil.which(peer.split()[0])
+
+
+def is_static(program):
+    """Whether it is an ELF file that names no interpreter, and so loads no library."""
+    with open(program, "rb") as file:
+        head = file.read(64)
+        if head[:6] != b"\x7fELF\x02\x01":
+            return False
+        offset, (size, count) = struct.unpack_from("<Q", head, 32)[0], struct.unpack_from("<HH", head, 54)
+        file.seek(offset)
+        segments = file.read(size * count)
+    interpreter = 3
+    return all(struct.unpack_from("<I", segments, at)[0] != interpreter for at in range(0, len(segments), size))
 
 
 class Peer:
@@ -37,7 +70,7 @@ class Peer:
 
 
 def portreeve(peer, room, auth, backend):
-    command = [binary(PORTREEVE), "serve", "--backend", f"http://127.0.0.1:{backend}"]
+    command = [binary(peer.name), "serve", "--backend", f"http://127.0.0.1:{backend}"]
     command += ["--listen", f"http://127.0.0.1:{peer.clear}", "--listen", f"https://127.0.0.1:{peer.tls}"]
     command += ["--tls-cert", room.cert, "--tls-key", room.key]
     if auth in room.htpasswd:
@@ -113,6 +146,20 @@ def nginx_tuned(peer, room, auth, backend):
     )
 
 
+def nginx_lean(peer, room, auth, backend):
+    """For many small requests: buffers as they are by default, which are small, connections kept to the backend."""
+    return nginx(
+        peer,
+        room,
+        auth,
+        backend,
+        "worker_processes 2;",
+        f"access_log {room.path}/lean.access combined buffer=64k flush=1s;",
+        """proxy_http_version 1.1; proxy_set_header Connection "";""",
+        "keepalive 256;",
+    )
+
+
 def haproxy(peer, room, auth, backend):
     """It knows no {SHA}, so it compares plain text in its place, which costs less."""
     conf = room.file(
@@ -171,4 +218,7 @@ https://:{peer.tls} {{
     return ["env", f"HOME={room.path}", binary(CADDY), "run", "--config", conf, "--adapter", "caddyfile"]
 
 
-COMMANDS = {PORTREEVE: portreeve, RECIPE: nginx_recipe, TUNED: nginx_tuned, HAPROXY: haproxy, CADDY: caddy}
+COMMANDS = {
+    PORTREEVE: portreeve, BEFORE: portreeve, RECIPE: nginx_recipe, TUNED: nginx_tuned, LEAN: nginx_lean, HAPROXY: haproxy,
+    CADDY: caddy,
+}  # fmt: skip

@@ -1,9 +1,12 @@
-"""The table: medians, ratios to Portreeve, and whether each bar is met."""
+"""The table: medians, ratios to Portreeve, and whether each bar is met.
+
+A ratio is the median of those of each turn: what else the machine did for some minutes meets both sides of it alike.
+"""
 
 import statistics
 
 import cases
-from peers import ALL, PORTREEVE
+from peers import EVERY, PORTREEVE
 
 
 def number(value):
@@ -14,6 +17,14 @@ def number(value):
 
 def median(runs, peer, figure):
     return statistics.median(run[figure] for run in runs[peer])
+
+
+def ratio(runs, peer, figure):
+    """Portreeve's to the peer's; None where the peer has none."""
+    pairs = [(ours[figure], theirs[figure]) for ours, theirs in zip(runs[PORTREEVE], runs[peer])]
+    if not all(theirs for _, theirs in pairs):
+        return None
+    return statistics.median(ours / theirs for ours, theirs in pairs)
 
 
 def aligned(rows):
@@ -29,20 +40,19 @@ def aligned(rows):
 
 def table(results):
     """Each peer's median, and in brackets what Portreeve's is of it."""
-    rows = [["case", "figure", *ALL]]
+    present = [peer for peer in EVERY if any(peer in result["runs"] for result in results)]
+    rows = [["case", "figure", *present]]
     for result in results:
-        first = result["case"]
+        first, runs = result["case"], result["runs"]
         for figure, unit in result["units"].items():
             row = [first, unit]
             first = ""
-            for peer in ALL:
-                if peer not in result["runs"]:
-                    row.append("")
-                    continue
-                value = median(result["runs"], peer, figure)
-                cell = number(value)
-                if peer != PORTREEVE and value:
-                    cell += f" ({number(median(result['runs'], PORTREEVE, figure) / value)}x)"
+            for peer in present:
+                cell = ""
+                if peer in runs:
+                    cell = number(median(runs, peer, figure))
+                    if peer != PORTREEVE and (of := ratio(runs, peer, figure)) is not None:
+                        cell += f" ({number(of)}x)"
                 row.append(cell)
             rows.append(row)
     return aligned(rows)
@@ -54,9 +64,10 @@ def bars(results):
     missed = 0
     for result in results:
         for figure, peer, bound in result["bars"]:
-            is_now = median(result["runs"], PORTREEVE, figure)
-            if peer:
-                is_now /= median(result["runs"], peer, figure)
+            runs = result["runs"]
+            is_now = ratio(runs, peer, figure) if peer else median(runs, PORTREEVE, figure)
+            if is_now is None:
+                continue
             higher = figure in cases.HIGHER
             met = is_now >= bound if higher else is_now <= bound
             missed += not met

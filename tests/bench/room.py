@@ -4,6 +4,7 @@ Owns the files, and the backend's and the API's programs. Nothing of it outlives
 """
 
 import base64
+import functools
 import hashlib
 import os
 import pathlib
@@ -15,8 +16,9 @@ import tempfile
 from program import Program, free_port
 
 USER, PASSWORD = "bench", "correct-horse"
-# A blob of a registry's larger kind.
+# A blob of a registry's larger kind, and an answer of its smaller one: a manifest.
 BLOB = 1 << 30
+PAGE = 4096
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
@@ -38,11 +40,18 @@ class Room:
         self.make_certificate()
         self.make_passwords()
         self.blobs.chmod(0o755)
-        with open(self.blobs / "blob", "wb") as blob:
+        (self.blobs / "page").write_bytes(os.urandom(PAGE))
+        self.start_backend()
+
+    @functools.cached_property
+    def blob(self):
+        """Made when the first asks for it, since small requests need none."""
+        path = self.blobs / "blob"
+        with open(path, "wb") as blob:
             piece = os.urandom(1 << 20)
             for _ in range(BLOB >> 20):
                 blob.write(piece)
-        self.start_backend()
+        return path
 
     def file(self, name, text):
         path = self.path / name
@@ -99,6 +108,11 @@ http {{
         listen 127.0.0.1:{self.backend} backlog=1024; root {self.blobs};
         location = /small {{ return 200 "{{}}\\n"; }}
         location = /blob {{ }}
+        # The same page, as nginx sends a file by default, the head by one call and the body by another, and from memory by
+        # one call for both.
+        open_file_cache max=8; open_file_cache_valid 1h;
+        location = /apart {{ alias {self.blobs}/page; sendfile on; tcp_nopush off; }}
+        location = /together {{ alias {self.blobs}/page; sendfile off; }}
     }}
     server {{
         listen 127.0.0.1:{self.api} backlog=1024;

@@ -22,6 +22,8 @@ begin() {
     }
     mkdir -p "$rooms"
     work=$(mktemp -d "$rooms/$name.XXXXXX")
+    # Where failures are told, also from within a command whose own words are thrown away.
+    exec {loud}>&2
     trap finish EXIT
     trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
 }
@@ -56,7 +58,7 @@ begin_isolated() { # ARGUMENT...: the script's own
 # ---- checks --------------------------------------------------------------------------------------------------------
 
 fail() { # SENTENCE...
-    printf '%s: FAILED: %s\n' "$name" "$*" >&2
+    printf '%s: FAILED: %s\n' "$name" "$*" >&"${loud:-2}"
     exit 1
 }
 
@@ -224,7 +226,7 @@ finish() {
             [[ -s $log ]] || continue
             printf -- '---- the end of %s\n' "${log##*/}"
             tail -n 15 "$log" | cut -c 1-400
-        done >&2
+        done >&"$loud"
     fi
     if [[ -n ${KEEP:-} ]]; then
         echo "$name: kept $work" >&2
