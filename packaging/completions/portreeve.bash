@@ -6,7 +6,8 @@ _portreeve() {
     local commands="serve auth check passwd cert health doctor"
     local everywhere="--help
         --config --listen --insecure-http --htpasswd --realm --guesses --guesses-exempt --tls-cert --tls-key
-        --tls-self-signed --tls-name --trusted-proxy --workers --max-connections --max-connections-per-address --header-timeout
+        --tls-self-signed --tls-name --trusted-proxy --max-requests --workers --max-connections --max-connections-per-address
+        --header-timeout
         --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log"
     local serve="
         --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe

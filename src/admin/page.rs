@@ -93,14 +93,14 @@ fn numbers(html: &mut Html, standing: &metrics::Standing, sums: &metrics::Sums) 
     html.raw("<section class=wide><h2>Now</h2><dl class=tiles>");
     html.tile(
         "requests in flight",
-        &format!("{}", standing.busy),
-        &format!("of {}", standing.workers),
-        standing.busy >= standing.workers,
+        &format!("{}", standing.in_flight),
+        &format!("of {}", standing.max_requests),
+        standing.in_flight >= standing.max_requests,
     );
     html.tile(
         "waiting",
         &grouped(standing.waiting as u64),
-        "for a worker",
+        "for their turn",
         standing.waiting > 0,
     );
     html.tile(

@@ -59,7 +59,9 @@ pub struct Settings {
     /// Where paths are refused that can be read in two ways.
     pub paths: Paths,
     /// Requests in flight at once; at least 1.
-    pub workers: usize,
+    pub max_requests: usize,
+    /// Threads that may wait; by the machine if none.
+    pub workers: Option<usize>,
     /// Open client connections; at least 1.
     pub max_connections: usize,
     /// Open connections of one client address; no limit if none.
@@ -187,7 +189,8 @@ impl Settings {
         let backend_authorization =
             read.one(Id::backend_authorization, values::backend_authorization);
         let paths = read.one(Id::paths, values::paths);
-        let workers = read.one(Id::workers, values::workers);
+        let max_requests = read.one(Id::max_requests, values::connections);
+        let workers = read.optional(Id::workers, values::workers);
         let max_connections = read.one(Id::max_connections, values::connections);
         let per_address = read.one(Id::max_connections_per_address, values::connections_or_off);
         let timeouts = Timeouts {
@@ -333,7 +336,8 @@ impl Settings {
                 .collect(),
             backend_authorization,
             paths,
-            workers,
+            max_requests,
+            workers: workers.map(|workers| workers.value),
             max_connections,
             max_connections_per_address: Some(per_address).filter(|limit| *limit > 0),
             timeouts,

@@ -47,7 +47,11 @@ fn the_defaults_are_those_of_the_contract() {
     assert!(!settings.insecure_http && !settings.insecure_admin && settings.auth_probe);
     assert_eq!(settings.realm, "Registry");
     assert_eq!(settings.backend_authorization, BackendAuthorization::Drop);
-    assert_eq!((settings.workers, settings.max_connections), (256, 10_000));
+    assert_eq!(
+        (settings.max_requests, settings.max_connections),
+        (4096, 10_000)
+    );
+    assert_eq!(settings.workers, None);
     assert_eq!(settings.max_connections_per_address, Some(512));
     assert_eq!(settings.guesses, Some(10));
     assert!(settings.guesses_exempt.is_empty());

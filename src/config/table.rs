@@ -58,12 +58,14 @@ macro_rules! with_settings {
                 "what the backend sees of the credentials: nothing, the user without the password, or all of it", serve;
             paths "strict|as-sent" = "strict",
                 "refuse paths that can be read in two ways wherever the path decides; as-sent: under /v2/ alone, for an API that copes", serve;
-            workers "N" = "256",
-                "requests in flight at once";
+            max_requests "N" = "4096",
+                "requests in flight at once; none costs a thread while it waits, and no user and no network has more than half of them";
+            workers "N" ~ "by the machine",
+                "threads that may wait, for a hash, an API or a name: 32 and one for each processor, 128 more with an API";
             max_connections "N" = "10000",
                 "open client connections, idle ones included; less if the file limit is lower";
             max_connections_per_address "N" = "512",
-                "open connections of one client address; 0 is no limit, trusted proxies have none";
+                "open connections of one client address that never got anything; 0 is no limit, trusted proxies have none";
             header_timeout "SECONDS" = "10",
                 "for the TLS handshake and the head of a request, in total";
             idle_timeout "SECONDS" = "75",

@@ -59,6 +59,14 @@ impl Duty {
         }
     }
 
+    /// What transfers hold in large buffers and pipes, in bytes.
+    pub fn buffered(&self) -> usize {
+        match self {
+            Duty::Forward(forwarding) => forwarding.relay.buffered(),
+            Duty::Confirm => 0,
+        }
+    }
+
     /// Gives up what has been idle for long.
     pub fn prune(&self) {
         if let Duty::Forward(forwarding) = self {

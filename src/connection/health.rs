@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::http::RequestHead;
-use crate::leader::step_down;
 
 /// What was found out is told for this long without another look: balancers ask every few seconds, and strangers as often
 /// as they like.
@@ -42,6 +41,13 @@ impl HealthPath {
         head.path() == self.path.as_bytes() && matches!(head.method(), "GET" | "HEAD" | "OPTIONS")
     }
 
+    /// What was found out a moment ago, or is being found out by another request.
+    pub(super) fn known(&self) -> Option<Result<(), String>> {
+        let last = self.last()?;
+        let is_known = last.at.elapsed() < FRESH || self.finding.try_lock().is_err();
+        is_known.then_some(last.ready)
+    }
+
     /// Whether all is ready, as far as is known; the error says why not. One caller at a time finds it out, and may wait.
     pub(super) fn ready(
         &self,
@@ -59,7 +65,6 @@ impl HealthPath {
                 return last.map_or_else(unknown, |found| found.ready);
             }
         };
-        step_down();
         let ready = find_out();
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(Found {
             at: Instant::now(),

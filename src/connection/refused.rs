@@ -7,29 +7,28 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::record::Record;
-use super::{Connection, HealthPath, Phase, Service, Step};
+use super::{Connection, Next, Service, State};
 use crate::gate::Grant;
 use crate::http::{
     Body, Framing, INPUT_LIMIT, Input, Refusal, RequestHead, Shape, Version, is_bad_chunk,
     write_confirmation, write_ready,
 };
+use crate::reactor::{Context, Wait};
 use crate::relay::Unread;
-use crate::stream::Patience;
+use crate::stream::Progress;
 
 /// The rest of a refused request's body, in bytes, that is read so that the connection can be kept.
 const WORTH_SKIPPING: u64 = 64 * 1024;
 /// Pieces in which a refused chunked body may arrive for its connection to be kept.
 const MOST_LOOKS: u32 = 64;
 /// A client that was told no may go on sending for this long in all...
-const DISCARD_FOR: Duration = Duration::from_secs(30);
+const LINGER_FOR: Duration = Duration::from_secs(30);
 /// ...and be silent for this long, before its connection is closed under it.
-const DISCARD_SILENCE: Duration = Duration::from_secs(5);
-/// Reads that one turn of discarding makes, so that one client does not hold up others.
-const DISCARD_READS: usize = 16;
-/// What a client that is being discarded has left once the gate is to end.
-const DISCARD_AT_THE_END: Duration = Duration::from_secs(1);
-/// For a request to arrive whose client had connected before the gate was told to stop: it is on its way.
-const REQUEST_AT_THE_END: Duration = Duration::from_secs(2);
+const LINGER_SILENCE: Duration = Duration::from_secs(5);
+/// Reads that one step of lingering makes, so that one client does not hold up others.
+const LINGER_READS: usize = 16;
+/// What a client that lingers has left once the gate is to end.
+const LINGER_AT_THE_END: Duration = Duration::from_secs(1);
 /// The status of those who are told to come again later...
 const THROTTLED: u16 = 429;
 /// ...and who may do so on the same connection after this: answering at full speed somebody who does not listen would take
@@ -40,6 +39,39 @@ const CONFIRMED: u16 = 200;
 /// The status of the health path where all is well.
 const READY: u16 = 200;
 
+/// What is left of a refused request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skipping {
+    /// This much.
+    Bytes(u64),
+    /// Chunks, which were looked at this many times.
+    Chunks { looks: u32 },
+}
+
+/// A client that was told no and may still be sending.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lingering {
+    until: Instant,
+    /// It was told that nothing more comes.
+    is_told: bool,
+}
+
+impl Lingering {
+    /// Leaves it little time; when it has to be gone.
+    pub(super) fn hurry(&mut self, now: Instant) -> Instant {
+        self.until = self.until.min(now + LINGER_AT_THE_END);
+        self.until
+    }
+}
+
+/// What a connection does after an answer of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Rest,
+    Skip(Skipping),
+    Part,
+}
+
 impl Connection {
     /// Says no. `head` is the request's, if it could be read.
     pub(super) fn refuse(
@@ -48,14 +80,17 @@ impl Connection {
         head: Option<&RequestHead>,
         unread: Unread,
         mut record: Record,
-        service: &Service,
-    ) -> Step {
+        cx: &Context<'_>,
+    ) -> Next {
         let why = || refusal.message().to_owned();
         record.note.get_or_insert_with(why);
-        let next = phase_after(unread, head, service).filter(|_| !refusal.breaks_framing());
+        let after = match refusal.breaks_framing() {
+            true => After::Part,
+            false => after(unread, head, &self.service),
+        };
         let mut answer = Vec::with_capacity(512);
-        record.down = refusal.write(&mut answer, shape(head, next, &record));
-        self.say(&answer, refusal.status(), next, record, service)
+        record.down = refusal.write(&mut answer, shape(head, after, &record));
+        self.say(&answer, refusal.status(), after, record, cx)
     }
 
     /// Says yes, and nothing more: what the request is about is the business of the proxy that asks.
@@ -64,91 +99,107 @@ impl Connection {
         head: &RequestHead,
         grant: &Grant,
         mut record: Record,
-        service: &Service,
-    ) -> Step {
+        cx: &Context<'_>,
+    ) -> Next {
         record.name(grant);
-        let next = phase_after(Unread::whole(head), Some(head), service);
+        let after = after(Unread::whole(head), Some(head), &self.service);
         let mut answer = Vec::with_capacity(256);
-        let shape = shape(Some(head), next, &record);
+        let shape = shape(Some(head), after, &record);
         record.down = write_confirmation(&mut answer, grant.header_safe_user(), shape);
-        self.say(&answer, CONFIRMED, next, record, service)
+        self.say(&answer, CONFIRMED, after, record, cx)
     }
 
     /// Says whether the gate is ready, to whoever asks on the path for that.
     pub(super) fn tell_health(
         &mut self,
-        health: &HealthPath,
+        ready: Result<(), String>,
         head: &RequestHead,
         mut record: Record,
-        service: &Service,
-    ) -> Step {
+        cx: &Context<'_>,
+    ) -> Next {
         let unread = Unread::whole(head);
-        // That it is to end is known at once.
-        let ready = match service.draining.load(Ordering::Acquire) {
-            true => service.ready(),
-            false => health.ready(|| service.ready()),
-        };
         if let Err(why) = ready {
             record.note = Some(why);
-            return self.refuse(Refusal::NotReady, Some(head), unread, record, service);
+            return self.refuse(Refusal::NotReady, Some(head), unread, record, cx);
         }
-        let next = phase_after(unread, Some(head), service);
+        let after = after(unread, Some(head), &self.service);
         let mut answer = Vec::with_capacity(256);
-        record.down = write_ready(&mut answer, shape(Some(head), next, &record));
-        self.say(&answer, READY, next, record, service)
+        record.down = write_ready(&mut answer, shape(Some(head), after, &record));
+        self.say(&answer, READY, after, record, cx)
     }
 
-    /// Sends an answer that is there whole; `next` is what the connection does then if it is kept.
+    /// Sends an answer that is there whole.
     fn say(
         &mut self,
         answer: &[u8],
         status: u16,
-        next: Option<Phase>,
+        after: After,
         mut record: Record,
-        service: &Service,
-    ) -> Step {
-        let stream = self.input.stream_mut();
-        stream.patience = Patience::None;
-        let said = stream.write_all(answer);
+        cx: &Context<'_>,
+    ) -> Next {
+        let said = self.input.stream_mut().write_all(answer);
         if said.is_err() {
             record.down = 0;
         }
         record.write(status);
-        match (said, next) {
-            (Err(_), _) => Step::Close,
-            (Ok(()), Some(next)) => {
-                self.rest(service);
-                self.phase = next;
-                match status {
-                    THROTTLED => {
-                        self.pause = Some(Instant::now() + PAUSE);
-                        Step::Pause
-                    }
-                    _ => Step::Again,
-                }
+        if said.is_err() {
+            return Next::Abort;
+        }
+        self.place.was_refused();
+        let rest = self.rest(cx);
+        match after {
+            _ if self.must_leave || self.is_draining => self.part(cx),
+            After::Part => self.part(cx),
+            After::Skip(skipping) => Next::On(State::Skipping(skipping)),
+            After::Rest if status == THROTTLED => {
+                let until = cx.now + PAUSE;
+                self.deadline = until;
+                Next::On(State::Paused(until))
             }
-            (Ok(()), None) => Step::Discard,
+            After::Rest => rest,
         }
     }
 
-    pub(super) fn skip(&mut self, left: u64, service: &Service) -> Option<Step> {
+    /// Leaves it alone for a while: nothing is read of it.
+    pub(super) fn pause(&mut self, until: Instant, cx: &Context<'_>) -> Next {
+        if self.input.stream().socket().is_torn() {
+            return Next::Abort;
+        }
+        match cx.now < until {
+            true => Next::Stay(State::Paused(until), Wait::Event),
+            false => self.rest(cx),
+        }
+    }
+
+    pub(super) fn skip(&mut self, skipping: Skipping, cx: &Context<'_>) -> Next {
+        let left = match skipping {
+            Skipping::Bytes(left) => self.skip_bytes(left),
+            Skipping::Chunks { looks } => match self.skip_chunks(looks) {
+                Ok(left) => left,
+                Err(()) => return self.part(cx),
+            },
+        };
+        let Some(skipping) = left else {
+            return self.rest(cx);
+        };
+        match self.fill(State::Skipping(skipping), cx) {
+            Ok(()) => Next::Stay(State::Skipping(skipping), Wait::Again),
+            Err(next) => next,
+        }
+    }
+
+    /// What is still to come.
+    fn skip_bytes(&mut self, left: u64) -> Option<Skipping> {
         let here = self.input.buffered().len();
         let skipped = usize::try_from(left).map_or(here, |left| left.min(here));
         self.input.consume(skipped);
-        match left - skipped as u64 {
-            0 => {
-                self.rest(service);
-                None
-            }
-            left => {
-                self.phase = Phase::Skip(left);
-                self.fill()
-            }
-        }
+        Some(left - skipped as u64)
+            .filter(|left| *left > 0)
+            .map(Skipping::Bytes)
     }
 
     /// Skips a chunked body once all of it is buffered, which bounds it by the buffer.
-    pub(super) fn skip_chunks(&mut self, looks: u32, service: &Service) -> Option<Step> {
+    fn skip_chunks(&mut self, looks: u32) -> Result<Option<Skipping>, ()> {
         let here = self.input.buffered();
         let mut whole = Input::new(here);
         let mut body = Body::new(&mut whole, Framing::Chunked);
@@ -156,84 +207,90 @@ impl Connection {
             Ok(_) => {
                 let left = whole.buffered().len() + whole.into_stream().len();
                 self.input.consume(here.len() - left);
-                self.rest(service);
-                None
+                Ok(None)
             }
-            Err(error) if is_bad_chunk(&error) => Some(Step::Discard),
+            Err(error) if is_bad_chunk(&error) => Err(()),
             // It drips, or does not end within the buffer.
-            Err(_) if looks == MOST_LOOKS || here.len() >= INPUT_LIMIT => Some(Step::Discard),
-            Err(_) => {
-                self.phase = Phase::SkipChunks { looks: looks + 1 };
-                self.fill()
-            }
+            Err(_) if looks == MOST_LOOKS || here.len() >= INPUT_LIMIT => Err(()),
+            Err(_) => Ok(Some(Skipping::Chunks { looks: looks + 1 })),
         }
     }
 
-    /// Says goodbye and makes ready for [`Connection::discard`].
-    pub fn part(&mut self) {
-        self.input.stream_mut().finish();
+    /// Says goodbye, and goes on reading what still comes: closed at once, the answer would be lost to a client that sends.
+    pub(super) fn part(&mut self, cx: &Context<'_>) -> Next {
+        Next::On(self.goodbye(cx.now))
+    }
+
+    pub(super) fn goodbye(&mut self, now: Instant) -> State {
         self.input.release();
-        let now = Instant::now();
-        self.phase = Phase::Discard {
-            until: now + DISCARD_FOR,
-        };
-        self.deadline = now + DISCARD_SILENCE;
+        self.deadline = now + LINGER_SILENCE;
+        self.place.lingers();
+        self.input.stream_mut().say_goodbye();
+        State::Lingering(Lingering {
+            until: now + LINGER_FOR,
+            is_told: false,
+        })
     }
 
-    /// Throws away what has come; `false` at the end of it. Never waits, never decrypts.
-    pub fn discard(&mut self) -> bool {
-        let Phase::Discard { until } = self.phase else {
-            return false;
-        };
-        let socket = self.input.stream().socket();
-        for _ in 0..DISCARD_READS {
-            match socket.discard() {
-                Ok(0) => return false,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return false,
+    /// Throws away what has come. Never decrypts.
+    pub(super) fn linger(&mut self, mut lingering: Lingering, cx: &Context<'_>) -> Next {
+        if !lingering.is_told {
+            match self.input.stream_mut().push() {
+                Ok(Progress::Done) => {
+                    self.input.stream().socket().half_close();
+                    lingering.is_told = true;
+                }
+                Ok(Progress::Waits(_)) => {}
+                Err(_) => return Next::Abandon,
             }
         }
-        self.deadline = until.min(Instant::now() + DISCARD_SILENCE);
-        Instant::now() < until
-    }
-
-    /// Leaves little time to a client that is being discarded or whose request is on its way, because the gate is to end.
-    pub fn hurry(&mut self) {
-        match &mut self.phase {
-            Phase::Discard { until } => {
-                *until = (*until).min(Instant::now() + DISCARD_AT_THE_END);
-                self.deadline = self.deadline.min(*until);
+        let socket = self.input.stream().socket();
+        for reads in 0..LINGER_READS {
+            match socket.discard() {
+                Ok(0) if lingering.is_told || cx.now >= self.deadline => return Next::Abandon,
+                // It says no more, and has not been told all yet.
+                Ok(0) => return Next::Stay(State::Lingering(lingering), Wait::Event),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if reads > 0 {
+                        self.deadline = lingering.until.min(cx.now + LINGER_SILENCE);
+                    }
+                    return match cx.now < self.deadline {
+                        true => Next::Stay(State::Lingering(lingering), Wait::Event),
+                        false => Next::Abandon,
+                    };
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Next::Abandon,
             }
-            Phase::Handshake | Phase::Head { .. } => {
-                let until = Instant::now() + REQUEST_AT_THE_END;
-                self.deadline = self.deadline.min(until);
-            }
-            Phase::Idle | Phase::Await | Phase::Skip(_) | Phase::SkipChunks { .. } => {}
+        }
+        self.deadline = lingering.until.min(cx.now + LINGER_SILENCE);
+        match cx.now < lingering.until {
+            true => Next::Stay(State::Lingering(lingering), Wait::Again),
+            false => Next::Abandon,
         }
     }
 }
 
-/// What a connection does after an answer of our own, with this much of the request unread; `None` where it ends.
-fn phase_after(unread: Unread, head: Option<&RequestHead>, service: &Service) -> Option<Phase> {
+/// What a connection does after an answer of our own, with this much of the request unread.
+fn after(unread: Unread, head: Option<&RequestHead>, service: &Service) -> After {
     let may_stay = head.is_some_and(RequestHead::keeps_alive)
         && (unread == Unread::Exactly(0) || service.duty.gets_bodies())
         && !service.draining.load(Ordering::Relaxed);
-    let next = match unread {
-        Unread::Exactly(0) => Phase::Idle,
-        Unread::Exactly(left) if left <= WORTH_SKIPPING => Phase::Skip(left),
-        Unread::Chunks => Phase::SkipChunks { looks: 0 },
-        Unread::Exactly(_) | Unread::Unknown => return None,
-    };
-    may_stay.then_some(next)
+    match unread {
+        _ if !may_stay => After::Part,
+        Unread::Exactly(0) => After::Rest,
+        Unread::Exactly(left) if left <= WORTH_SKIPPING => After::Skip(Skipping::Bytes(left)),
+        Unread::Chunks => After::Skip(Skipping::Chunks { looks: 0 }),
+        Unread::Exactly(_) | Unread::Unknown => After::Part,
+    }
 }
 
-fn shape(head: Option<&RequestHead>, next: Option<Phase>, record: &Record) -> Shape {
+fn shape(head: Option<&RequestHead>, after: After, record: &Record) -> Shape {
     Shape {
         form: record.form,
         head_only: record.method == "HEAD",
-        keep: next.is_some(),
+        keep: after != After::Part,
         version: head.map_or(Version::Http11, RequestHead::version),
     }
 }

@@ -1,11 +1,15 @@
 //! What all connections share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::admission::Admission;
+use super::detached::Detached;
 use super::{Duty, HealthPath, RequestIds};
 use crate::config::Cidr;
 use crate::gate::Gatekeeper;
+use crate::tls::Certificates;
 
 /// What every connection needs to serve requests.
 pub struct Service {
@@ -13,16 +17,22 @@ pub struct Service {
     pub gatekeeper: Gatekeeper,
     /// What follows a grant.
     pub duty: Duty,
+    /// The requests in flight.
+    pub admission: Arc<Admission>,
+    /// The requests that go on without their clients.
+    pub detached: Arc<Detached>,
     /// Peers that are believed about their clients.
     pub trusted: Vec<Cidr>,
     /// Where the gate itself says whether it is ready.
     pub health: Option<HealthPath>,
     /// Bounds on waiting for clients.
-    pub patience: Timeouts,
+    pub timeouts: Timeouts,
     /// Names for requests.
     pub request_ids: RequestIds,
     /// Set once the service is to end: no connection is kept after its request.
     pub draining: AtomicBool,
+    /// What clients are shown, if any of them speak TLS.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 impl Service {
@@ -43,6 +53,4 @@ pub struct Timeouts {
     pub header: Duration,
     /// Between two requests.
     pub idle: Duration,
-    /// Silence within a body, in either direction.
-    pub body: Duration,
 }

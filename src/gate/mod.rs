@@ -7,11 +7,14 @@ pub mod auth;
 pub mod registry;
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
 
 use auth::api::{Api, Basis, Question, Ruling};
 use auth::{
-    AuthorizationFault, Credentials, HeldBack, Htpasswd, Network, Presented, Principal, Users,
-    Verdict,
+    AuthorizationFault, Credentials, HeldBack, Htpasswd, Network, Presented, Principal, Step,
+    Users, Verdict,
 };
 
 use crate::http::{PathDecides, Refusal, RequestHead, basic_challenge};
@@ -42,6 +45,11 @@ impl Grant {
     /// The user, if whoever decided has named one.
     pub fn user(&self) -> Option<&[u8]> {
         self.principal.as_ref().map(Principal::user)
+    }
+
+    /// The same, shared.
+    pub fn shared_user(&self) -> Option<Arc<[u8]>> {
+        self.principal.as_ref().map(Principal::shared)
     }
 
     /// The name in the credentials, for the log alone: that they were good does not say whose they are.
@@ -106,9 +114,9 @@ pub struct Visit<'a> {
 /// Who decides.
 pub enum Authority {
     /// The users of a password file may do everything.
-    Htpasswd(Box<Htpasswd>),
+    Htpasswd(Arc<Htpasswd>),
     /// An external API is asked about each request, or was.
-    Api(Box<Api>),
+    Api(Arc<Api>),
 }
 
 /// Where a path has to read the same for everybody, because something is decided by it.
@@ -118,6 +126,40 @@ pub struct PathRules {
     pub always: PathDecides,
     /// Where an API has let a request in, and might have said something else of another path.
     pub asked_about: PathDecides,
+}
+
+/// How far it is with one request.
+pub enum Decision {
+    /// It is decided.
+    Made(Result<Grant, Denial>),
+    /// It goes on when the waker was called, or at [`Inquiry::deadline`].
+    Later(Inquiry),
+    /// It goes on at once, on a thread that may block.
+    Blocks(Inquiry),
+}
+
+/// What has to be found out about one request. Dropped, its place is given to the next.
+pub enum Inquiry {
+    /// Whether a password is right.
+    Check(auth::Check),
+    /// What the API says.
+    Call(auth::api::Call),
+}
+
+impl Inquiry {
+    /// When it is to be gone on with although nothing has happened.
+    pub fn deadline(&self) -> Instant {
+        match self {
+            Inquiry::Check(check) => check.deadline(),
+            Inquiry::Call(call) => call.deadline(),
+        }
+    }
+}
+
+/// What an API is shown, and the name in it.
+struct Shown<'a> {
+    authorization: Option<&'a [u8]>,
+    claimed: Option<Vec<u8>>,
 }
 
 /// The keeper of the gate.
@@ -172,35 +214,82 @@ impl Gatekeeper {
         }
     }
 
-    /// How many requests can be waiting in [`admit`](Self::admit) at once.
-    pub fn most_waiting(&self) -> usize {
+    /// Decides on one request, as far as that needs no waiting.
+    pub fn decide(&self, head: &RequestHead, visit: &Visit<'_>) -> Decision {
+        if let Err(refusal) = self.paths.always.check(head) {
+            return Decision::Made(Err(Denial::of(refusal)));
+        }
         match &self.authority {
-            Authority::Htpasswd(htpasswd) => htpasswd.most_waiting(),
-            Authority::Api(api) => api.most_waiting(),
+            Authority::Htpasswd(htpasswd) => match self.credentials(head) {
+                Err(denial) => Decision::Made(Err(denial)),
+                Ok(credentials) => match htpasswd.recall(&credentials, visit.client) {
+                    Some(verdict) => Decision::Made(self.judged(verdict, &credentials)),
+                    None => Decision::Later(Inquiry::Check(htpasswd.inquire())),
+                },
+            },
+            Authority::Api(api) => match self.shown(head) {
+                Err(denial) => Decision::Made(Err(denial)),
+                Ok(shown) => {
+                    let question = Question::about(head, visit, shown.authorization);
+                    match api.recall(&question) {
+                        Some(ruling) => Decision::Made(self.ruled(ruling, head, shown)),
+                        None => Decision::Later(Inquiry::Call(api.inquire(&question))),
+                    }
+                }
+            },
         }
     }
 
-    /// Decides on one request. May wait for a password check or for the API.
-    pub fn admit(&self, head: &RequestHead, visit: &Visit<'_>) -> Result<Grant, Denial> {
-        self.paths.always.check(head).map_err(Denial::of)?;
-        match &self.authority {
-            Authority::Htpasswd(htpasswd) => self.check(htpasswd, head, visit),
-            Authority::Api(api) => self.ask(api, head, visit),
-        }
-    }
-
-    fn check(
+    /// Goes on with what takes its time, for the same request. `waker` is called when there is something new; `may_block` says
+    /// whether this thread may hash, or wait for the API.
+    pub fn go_on(
         &self,
-        htpasswd: &Htpasswd,
+        inquiry: Inquiry,
         head: &RequestHead,
         visit: &Visit<'_>,
-    ) -> Result<Grant, Denial> {
-        let credentials = match presented(head, LONGEST_FOR_FILE)? {
-            Presented::Basic(credentials) => credentials,
-            Presented::Absent => return Err(self.unusable("no credentials")),
-            Presented::Unusable => return Err(self.unusable(UNUSABLE)),
-        };
-        let (login, refusal) = match htpasswd.verify(&credentials, visit.client) {
+        waker: &Waker,
+        may_block: bool,
+    ) -> Decision {
+        match (&self.authority, inquiry) {
+            (Authority::Htpasswd(htpasswd), Inquiry::Check(inquiry)) => {
+                let credentials = match self.credentials(head) {
+                    Ok(credentials) => credentials,
+                    Err(denial) => return Decision::Made(Err(denial)),
+                };
+                match htpasswd.go_on(inquiry, &credentials, visit.client, waker, may_block) {
+                    Step::Done(verdict) => Decision::Made(self.judged(verdict, &credentials)),
+                    Step::Waits(inquiry) => Decision::Later(Inquiry::Check(inquiry)),
+                    Step::Blocks(inquiry) => Decision::Blocks(Inquiry::Check(inquiry)),
+                }
+            }
+            (Authority::Api(api), Inquiry::Call(inquiry)) => {
+                let shown = match self.shown(head) {
+                    Ok(shown) => shown,
+                    Err(denial) => return Decision::Made(Err(denial)),
+                };
+                let question = Question::about(head, visit, shown.authorization);
+                let network = Network::of(visit.client);
+                match api.go_on(inquiry, &question, network, waker, may_block) {
+                    Step::Done(ruling) => Decision::Made(self.ruled(ruling, head, shown)),
+                    Step::Waits(inquiry) => Decision::Later(Inquiry::Call(inquiry)),
+                    Step::Blocks(inquiry) => Decision::Blocks(Inquiry::Call(inquiry)),
+                }
+            }
+            // The authority is the same from the start to the end.
+            _ => Decision::Made(Err(Denial::of(Refusal::Unsure { retry_after: 1 }))),
+        }
+    }
+
+    fn credentials(&self, head: &RequestHead) -> Result<Credentials, Denial> {
+        match presented(head, LONGEST_FOR_FILE)? {
+            Presented::Basic(credentials) => Ok(credentials),
+            Presented::Absent => Err(self.unusable("no credentials")),
+            Presented::Unusable => Err(self.unusable(UNUSABLE)),
+        }
+    }
+
+    fn judged(&self, verdict: Verdict, credentials: &Credentials) -> Result<Grant, Denial> {
+        let (login, refusal) = match verdict {
             Verdict::Known(principal) => {
                 return Ok(Grant {
                     principal: Some(principal),
@@ -216,13 +305,13 @@ impl Gatekeeper {
         };
         metrics::login(login);
         Err(Denial {
-            claimed: claimed(&credentials),
+            claimed: claimed(credentials),
             note: (login == Login::Wrong).then(|| "wrong user or password".to_owned()),
             ..Denial::of(refusal)
         })
     }
 
-    fn ask(&self, api: &Api, head: &RequestHead, visit: &Visit<'_>) -> Result<Grant, Denial> {
+    fn shown<'h>(&self, head: &'h RequestHead) -> Result<Shown<'h>, Denial> {
         let presented = presented(head, LONGEST_FOR_API)?;
         let value = head.values("authorization").next();
         let (authorization, claimed) = match &presented {
@@ -233,8 +322,18 @@ impl Gatekeeper {
         if authorization.is_some_and(|value| !is_visible(value)) {
             return Err(self.unusable(UNUSABLE));
         }
-        let question = Question::about(head, visit, authorization);
-        let (refusal, note) = match api.ask(&question, Network::of(visit.client)) {
+        Ok(Shown {
+            authorization,
+            claimed,
+        })
+    }
+
+    fn ruled(&self, ruling: Ruling, head: &RequestHead, shown: Shown<'_>) -> Result<Grant, Denial> {
+        let Shown {
+            authorization,
+            claimed,
+        } = shown;
+        let (refusal, note) = match ruling {
             Ruling::Allowed(principal, basis) => {
                 if basis == Basis::Path {
                     let refused = |refusal| Denial {

@@ -42,6 +42,50 @@ enum State {
     Trailers,
 }
 
+/// How far a body was read, to be gone on with later.
+#[derive(Debug)]
+pub struct Reading {
+    state: State,
+    trailers: Vec<u8>,
+    failure: Option<io::ErrorKind>,
+}
+
+impl Reading {
+    /// Of a body of which nothing was read.
+    pub fn new(framing: Framing) -> Reading {
+        let state = match framing {
+            Framing::Empty | Framing::Length(0) => State::Complete,
+            Framing::Length(length) => State::Length(length),
+            Framing::UntilClose => State::UntilClose,
+            Framing::Chunked => State::ChunkLine,
+        };
+        Reading {
+            state,
+            trailers: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Whether all of it was read: see [`Body::is_complete`].
+    pub fn is_complete(&self) -> bool {
+        matches!(self.state, State::Complete)
+    }
+
+    /// What is still to come, where that is known.
+    pub fn remaining_length(&self) -> Option<u64> {
+        match self.state {
+            State::Complete => Some(0),
+            State::Length(left) => Some(left),
+            _ => None,
+        }
+    }
+
+    /// The trailer fields: see [`Body::trailers`].
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+}
+
 /// What came of a step that takes only what is buffered.
 enum Step {
     Done,
@@ -52,17 +96,30 @@ enum Step {
 impl<'a, S: Read> Body<'a, S> {
     /// The body that begins at the first byte of `input` not yet consumed.
     pub fn new(input: &'a mut Input<S>, framing: Framing) -> Self {
-        let state = match framing {
-            Framing::Empty | Framing::Length(0) => State::Complete,
-            Framing::Length(length) => State::Length(length),
-            Framing::UntilClose => State::UntilClose,
-            Framing::Chunked => State::ChunkLine,
-        };
+        Self::resume(input, Reading::new(framing))
+    }
+
+    /// Goes on with a body where [`pause`](Self::pause) left it.
+    pub fn resume(input: &'a mut Input<S>, reading: Reading) -> Self {
+        let Reading {
+            state,
+            trailers,
+            failure,
+        } = reading;
         Self {
             input,
             state,
-            trailers: Vec::new(),
-            failure: None,
+            trailers,
+            failure,
+        }
+    }
+
+    /// How far it was read.
+    pub fn pause(self) -> Reading {
+        Reading {
+            state: self.state,
+            trailers: self.trailers,
+            failure: self.failure,
         }
     }
 

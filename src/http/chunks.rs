@@ -109,6 +109,11 @@ impl<W: Write> ChunkWriter<W> {
         }
     }
 
+    /// What is written to.
+    pub fn inner(&self) -> &W {
+        &self.inner
+    }
+
     /// Ends the body with the last chunk and these trailer lines, each ended by CR LF, as
     /// [`Body::trailers`](super::Body::trailers) hands them out; then flushes.
     ///

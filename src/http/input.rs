@@ -80,7 +80,7 @@ impl<S> Input<S> {
     }
 
     /// Lets the next [`fill`](Self::fill) take up to so many bytes at once.
-    pub(super) fn reserve(&mut self, size: usize) {
+    pub fn reserve(&mut self, size: usize) {
         if self.buffer.len() < size.min(INPUT_LIMIT) {
             self.buffer.resize(size.min(INPUT_LIMIT), 0);
         }

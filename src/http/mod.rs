@@ -29,7 +29,7 @@ mod equivalence;
 pub(crate) mod properties;
 
 pub use answer::{Form, Shape, basic_challenge, write_confirmation, write_ready};
-pub use body::{Body, is_bad_chunk};
+pub use body::{Body, Reading, is_bad_chunk};
 pub use chunks::ChunkWriter;
 pub use fields::{connection_lists, dropped_on_the_way_in, hop_by_hop};
 pub use framing::{Framing, Version};

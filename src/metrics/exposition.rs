@@ -137,18 +137,43 @@ impl Page<'_> {
         for (name, help, value) in [
             (
                 "portreeve_workers",
-                "Requests that can be in flight at once",
+                "Threads that may wait for a hash, an API or a name",
                 standing.workers,
             ),
             (
                 "portreeve_workers_busy",
+                "Those that do",
+                standing.workers_busy,
+            ),
+            (
+                "portreeve_workers_wanted",
+                "What waits for one of them",
+                standing.workers_wanted,
+            ),
+            (
+                "portreeve_max_requests",
+                "Requests that can be in flight at once",
+                standing.max_requests,
+            ),
+            (
+                "portreeve_requests_in_flight",
                 "Requests in flight",
-                standing.busy,
+                standing.in_flight,
             ),
             (
                 "portreeve_requests_waiting",
-                "Requests that may pass and wait for a worker",
+                "Requests that may pass and wait for their turn",
                 standing.waiting,
+            ),
+            (
+                "portreeve_requests_detached",
+                "Requests in flight whose clients are gone",
+                standing.detached,
+            ),
+            (
+                "portreeve_transfer_bytes",
+                "Memory that transfers hold in large buffers and pipes",
+                standing.buffered,
             ),
             (
                 "portreeve_connections_open",
@@ -157,11 +182,22 @@ impl Page<'_> {
             ),
             (
                 "portreeve_connections_parked",
-                "Open connections of clients with which no worker is busy",
+                "Open connections of clients without a request in flight",
                 standing.parked,
             ),
         ] {
             self.gauge(name, help, value as u64)?;
+        }
+        let mut loops = self.0.encode_descriptor(
+            "portreeve_loop_connections",
+            "Open connections of clients on each loop",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (number, count) in standing.loops.iter().enumerate() {
+            loops
+                .encode_family(&[("loop", number.to_string().as_str())])?
+                .encode_gauge(&(*count as u64))?;
         }
         self.counter(
             "portreeve_connections_accepted",
@@ -384,8 +420,9 @@ mod tests {
 
     fn page() -> String {
         text(Standing {
-            workers: 256,
-            busy: 3,
+            workers: 34,
+            workers_busy: 3,
+            loops: vec![5, 6],
             backends: vec![
                 backend("http://127.0.0.1:5000", BackendState::Down),
                 backend("http://127.0.0.1:5001", BackendState::Unknown),
@@ -440,8 +477,9 @@ mod tests {
     fn what_stands_is_there_and_escaped() {
         let page = page();
         for line in [
-            "portreeve_workers 256",
+            "portreeve_workers 34",
             "portreeve_workers_busy 3",
+            "portreeve_loop_connections{loop=\"1\"} 6",
             "portreeve_backend_up{backend=\"http://127.0.0.1:5000\"} 0",
             "portreeve_backend_state{backend=\"http://127.0.0.1:5000\",state=\"down\"} 1",
             "portreeve_backend_state{backend=\"http://127.0.0.1:5000\",state=\"up\"} 0",

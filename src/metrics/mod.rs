@@ -274,16 +274,28 @@ pub fn sums() -> Sums {
 /// How things stand when somebody looks.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
-    /// Requests that can be in flight at once.
+    /// Threads that may wait for a hash, an API or a name.
     pub workers: usize,
+    /// Those of them that do.
+    pub workers_busy: usize,
+    /// What waits for one of them.
+    pub workers_wanted: usize,
+    /// Requests that can be in flight at once.
+    pub max_requests: usize,
     /// Requests in flight.
-    pub busy: usize,
-    /// Requests that may pass and wait for a worker.
+    pub in_flight: usize,
+    /// Requests that may pass and wait for their turn.
     pub waiting: usize,
+    /// Requests in flight whose clients are gone.
+    pub detached: usize,
+    /// What transfers hold in large buffers and pipes, in bytes.
+    pub buffered: usize,
     /// Open connections of clients.
     pub open: usize,
-    /// Those with which no worker is busy.
+    /// Those without a request in flight.
     pub parked: usize,
+    /// Open connections of clients on each loop.
+    pub loops: Vec<usize>,
     /// The backends, in order.
     pub backends: Vec<BackendStanding>,
     /// The certificates that clients are shown.

@@ -1,29 +1,32 @@
-//! One backend: how it is reached, and the connections to it that wait for their next request.
+//! One backend: how it is reached, what is known of it, and the connections to it that wait for their next request.
 //!
-//! Owns dialling, TLS towards the backend and the pool, and one question of our own. It knows nothing
-//! of clients' requests. What a backend says to those is hostile too, and is read by `exchange`.
+//! Owns TLS towards the backend and the pool, which has a shelf for each loop: a connection stays where its socket is reported.
+//! It knows nothing of requests. What a backend says is hostile too, and is read by `exchange`.
 
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt::{self, Timeout};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustls::pki_types::ServerName;
 
 use super::probe::Health;
-use crate::config::{self, HostPort};
+use crate::config;
 use crate::http::{Framing, Input, RequestHead, ResponseHead};
-use crate::leader::step_down;
 use crate::metrics::{BackendStanding, BackendState, Counter};
-use crate::stream::{Patience, Socket, Stream};
+use crate::net::Resolver;
+use crate::reactor::Context;
+use crate::stream::{Interest, NOBODY, Progress, Socket, Stream};
 use crate::tls;
 
-/// Idle connections kept for one backend: one for each of the requests that are served at once by default. With fewer, a
-/// busy gate dials and closes all the time (at 256 clients half of its time went there).
+/// Idle connections kept for one backend by each loop. With fewer than there are requests at once, a busy gate dials and closes
+/// all the time (at 256 clients half of its time went there).
 const MOST_IDLE: usize = 256;
+/// What the first read of an answer takes, in bytes: a small one whole, with its head.
+const FIRST_READ: usize = 8 * 1024;
+/// Loops there can be, at most: their shelves are made at the start.
+const MOST_LOOPS: usize = 256;
 /// An idle connection is given up after this, before most servers' own limits matter.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 /// A request that must not be sent twice takes a kept connection only this soon after its last
@@ -56,13 +59,19 @@ impl Repeat {
 
 /// A connection to a backend, in use.
 #[derive(Debug)]
-pub struct Link {
+pub(super) struct Link {
     /// What the backend sends.
-    pub input: Input<Stream>,
+    pub(super) input: Input<Stream>,
     /// Whether it has served a request before, and so may be closed by now.
-    pub reused: bool,
-    /// Whether the poller has seen it before.
-    pub is_registered: bool,
+    pub(super) is_reused: bool,
+}
+
+impl Link {
+    pub(super) fn new(stream: Stream, is_reused: bool) -> Link {
+        let mut input = Input::new(stream);
+        input.reserve(FIRST_READ);
+        Link { input, is_reused }
+    }
 }
 
 /// One backend.
@@ -71,8 +80,9 @@ pub struct Backend {
     address: config::Backend,
     tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
     connect_timeout: Duration,
-    silence: Duration,
-    idle: Mutex<Vec<Idle>>,
+    resolver: Resolver,
+    /// By the number of the loop.
+    idle: Vec<Mutex<Vec<Idle>>>,
     health: Health,
     connections: Counter,
     failures: Counter,
@@ -81,24 +91,22 @@ pub struct Backend {
 #[derive(Debug)]
 struct Idle {
     stream: Stream,
-    is_registered: bool,
     since: Instant,
 }
 
 impl Backend {
-    /// `tls` is given for an `https://` backend. `silence` is the idle time-out of bodies.
+    /// `tls` is given for an `https://` backend.
     pub fn new(
         address: config::Backend,
         tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
         connect_timeout: Duration,
-        silence: Duration,
     ) -> Backend {
         Backend {
             address,
             tls,
             connect_timeout,
-            silence,
-            idle: Mutex::default(),
+            resolver: Resolver::default(),
+            idle: (0..MOST_LOOPS).map(|_| Mutex::default()).collect(),
             health: Health::unknown(Instant::now()),
             connections: Counter::new(),
             failures: Counter::new(),
@@ -108,6 +116,22 @@ impl Backend {
     /// Where it is, as configured.
     pub fn address(&self) -> &config::Backend {
         &self.address
+    }
+
+    pub(super) fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    /// For one address, its handshake included.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// A new session of TLS, if it is reached by that.
+    pub(super) fn session(&self) -> Option<io::Result<rustls::ClientConnection>> {
+        let (config, name) = self.tls.as_ref()?;
+        let session = rustls::ClientConnection::new(Arc::clone(config), name.clone());
+        Some(session.map_err(io::Error::other))
     }
 
     /// What is known of it.
@@ -130,175 +154,191 @@ impl Backend {
         }
     }
 
-    /// A kept connection that still looks open, or a new one.
-    pub fn connect(&self, repeat: Repeat) -> io::Result<Link> {
-        self.health.asked(Instant::now());
-        match self.take_idle(repeat) {
-            Some(idle) => Ok(Link {
-                input: Input::new(idle.stream),
-                reused: true,
-                is_registered: idle.is_registered,
-            }),
-            None => self.dial(),
-        }
-    }
-
-    /// A new connection, with its handshake done.
-    pub fn dial(&self) -> io::Result<Link> {
-        let dialled = self.dial_uncounted();
-        match &dialled {
-            Ok(_) => self.connections.one(),
+    /// Takes note of how an attempt to connect for a request has ended.
+    pub(super) fn dialled(&self, outcome: Result<(), &io::Error>) {
+        match outcome {
+            Ok(()) => self.connections.one(),
             Err(_) => self.failures.one(),
         }
-        dialled
-    }
-
-    /// A new connection that will carry no request, and counts as none.
-    pub(super) fn probe(&self) -> io::Result<Stream> {
-        self.dial_uncounted().map(|link| link.input.into_stream())
+        self.found(outcome);
     }
 
     /// Says once when connecting begins to fail, and once when it works again.
-    fn dial_uncounted(&self) -> io::Result<Link> {
-        let dialled = self.dial_quietly();
-        let state = match &dialled {
-            Ok(_) => BackendState::Up,
+    fn found(&self, outcome: Result<(), &io::Error>) {
+        let state = match outcome {
+            Ok(()) => BackendState::Up,
             Err(_) => BackendState::Down,
         };
         let before = self.health.found(state, Instant::now());
-        match &dialled {
+        match outcome {
             Err(error) if before != BackendState::Down => {
                 ::log::error!("backend {} is down: {error}", self.address);
             }
-            Ok(_) if before == BackendState::Down => {
+            Ok(()) if before == BackendState::Down => {
                 ::log::info!("backend {} is up again", self.address);
             }
             _ => {}
         }
-        dialled
     }
 
-    fn dial_quietly(&self) -> io::Result<Link> {
-        step_down();
-        let socket = match &self.address {
-            config::Backend::Unix(path) => connect_unix(path, self.connect_timeout)?,
-            config::Backend::Http(place) | config::Backend::Https(place) => {
-                connect_tcp(place, self.connect_timeout)?
-            }
-        };
-        socket.send_at_once();
-        let mut stream = match &self.tls {
-            None => Stream::clear(socket),
-            Some((config, name)) => {
-                let connection = rustls::ClientConnection::new(Arc::clone(config), name.clone())
-                    .map_err(io::Error::other)?;
-                Stream::tls(socket, connection)
-            }
-        };
-        stream.patience = Patience::Full;
-        stream.socket().time_out_after(self.connect_timeout)?;
+    /// A new connection that will carry no request of a client, and counts as none. Waits.
+    ///
+    /// # Errors
+    /// Why there is none to be had.
+    pub(super) fn probe(&self) -> io::Result<Stream> {
+        let stream = self.connect_and_wait();
+        self.found(stream.as_ref().map(drop));
         stream
-            .handshake()
-            .map_err(|error| io::Error::new(error.kind(), tls::trouble(&error, "--backend-ca")))?;
-        stream.socket().time_out_after(self.silence)?;
-        Ok(Link {
-            input: Input::new(stream),
-            reused: false,
-            is_registered: false,
-        })
+    }
+
+    fn connect_and_wait(&self) -> io::Result<Stream> {
+        let socket = match &self.address {
+            config::Backend::Unix(path) => Socket::new(UnixStream::connect(path)?),
+            config::Backend::Http(place) | config::Backend::Https(place) => {
+                let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                let mut found = None;
+                for address in place.to_socket_addrs()? {
+                    match TcpStream::connect_timeout(&address, self.connect_timeout) {
+                        Ok(stream) => {
+                            found = Some(Socket::new(stream));
+                            break;
+                        }
+                        Err(error) => last = error,
+                    }
+                }
+                found.ok_or(last)?
+            }
+        };
+        let Some(session) = self.session() else {
+            return Ok(Stream::clear(socket));
+        };
+        let mut stream = Stream::tls(socket, session?);
+        let until = Instant::now() + self.connect_timeout;
+        wait_until(until, &mut stream, |stream| {
+            stream.handshake().map_err(|error| untrusted(&error))
+        })?;
+        Ok(stream)
     }
 
     /// Whether it wants a password of its own for what docker asks first. Not known where it does not answer within the time
-    /// that connecting may take.
+    /// that connecting may take. Waits.
     pub fn asks_for_password(&self) -> io::Result<bool> {
-        let until = Instant::now() + self.connect_timeout * 2;
-        let mut link = self.dial_quietly()?;
+        let mut stream = self.connect_and_wait()?;
+        let until = Instant::now() + self.connect_timeout;
         let host = match &self.address {
             config::Backend::Unix(_) => "localhost".to_owned(),
             config::Backend::Http(place) | config::Backend::Https(place) => place.to_string(),
         };
-        let stream = link.input.stream_mut();
-        stream.socket().time_out_after(self.connect_timeout)?;
         write!(
             stream,
             "GET /v2/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
         )?;
-        stream.flush()?;
-        while Instant::now() < until {
-            match ResponseHead::parse(link.input.buffered(), "GET") {
-                Ok(Some((head, length))) if head.status() < 200 => link.input.consume(length),
+        wait_until(until, &mut stream, Stream::push)?;
+        let mut input = Input::new(stream);
+        loop {
+            match ResponseHead::parse(input.buffered(), "GET") {
+                Ok(Some((head, length))) if head.status() < 200 => input.consume(length),
                 Ok(Some((head, _))) => return Ok(head.asks_for_password()),
-                Ok(None) if link.input.fill()? == 0 => break,
-                Ok(None) => {}
+                Ok(None) => match input.fill() {
+                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        wait_for(until, input.stream(), Interest::Read)?;
+                    }
+                    Err(error) => return Err(error),
+                },
                 Err(fault) => return Err(io::Error::other(fault)),
             }
         }
-        Err(io::ErrorKind::TimedOut.into())
     }
 
     /// Keeps a connection whose last answer was read to its end, with nothing behind it.
-    pub fn keep(&self, link: Link) {
+    pub(super) fn keep(&self, link: Link, cx: &Context<'_>) {
         if !link.input.buffered().is_empty() {
             return;
         }
-        let idle = Idle {
-            stream: link.input.into_stream(),
-            is_registered: link.is_registered,
-            since: Instant::now(),
-        };
-        let mut kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stream = link.input.into_stream();
+        // Surplus bytes, which may lie in TLS already, would be taken for the next answer.
+        let says_more = stream.may_have_more() && stream.has_word();
+        if says_more || stream.has_unsent() || stream.report_to(cx.poll, NOBODY).is_err() {
+            return;
+        }
+        let since = cx.now;
+        let mut kept = self.shelf(cx.loop_number);
         if kept.len() < MOST_IDLE {
-            kept.push(idle);
+            kept.push(Idle { stream, since });
         }
     }
 
     /// Gives up the connections that have been idle too long.
     pub fn prune(&self) {
-        let mut kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|idle| idle.since.elapsed() < IDLE_FOR);
+        for loop_number in 0..self.idle.len() {
+            self.shelf(loop_number)
+                .retain(|idle| idle.since.elapsed() < IDLE_FOR);
+        }
     }
 
-    fn take_idle(&self, repeat: Repeat) -> Option<Idle> {
+    /// A kept connection that still looks open.
+    pub(super) fn take_kept(&self, repeat: Repeat, cx: &Context<'_>) -> Option<Link> {
+        self.health.asked(cx.now);
         let freshness = match repeat {
             Repeat::Safe => IDLE_FOR,
             Repeat::Never => SURELY_OPEN,
         };
         loop {
             // The youngest first; the lock is not held while its socket is asked.
-            let mut idle = {
-                let mut kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.pop_if(|idle| idle.since.elapsed() < freshness)?
-            };
-            // An idle backend that says something says goodbye, or nonsense.
-            if !idle.stream.has_word() {
-                idle.stream.patience = Patience::Full;
-                return Some(idle);
+            let Idle { mut stream, .. } = self
+                .shelf(cx.loop_number)
+                .pop_if(|idle| cx.now.saturating_duration_since(idle.since) < freshness)?;
+            // The owner first: what is reported from here on is ours.
+            if stream.report_to(cx.poll, cx.key).is_err() {
+                continue;
+            }
+            // An idle backend that says something says goodbye, or nonsense. Where that may be found out too late, the kernel
+            // is asked itself.
+            let may_have = stream.may_have_more() || repeat == Repeat::Never;
+            if !(may_have && stream.has_word()) {
+                return Some(Link::new(stream, true));
             }
         }
     }
-}
 
-fn connect_tcp(place: &HostPort, limit: Duration) -> io::Result<Socket> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in place.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, limit) {
-            Ok(stream) => return Ok(Socket::new(stream)),
-            Err(error) => last = error,
+    fn shelf(&self, loop_number: usize) -> MutexGuard<'_, Vec<Idle>> {
+        // There are as many as loops can be.
+        let shelf = self.idle.get(loop_number % MOST_LOOPS);
+        match shelf {
+            Some(shelf) => shelf.lock().unwrap_or_else(PoisonError::into_inner),
+            None => unreachable!("as many shelves as loops"),
         }
     }
-    Err(last)
 }
 
-fn connect_unix(path: &Path, limit: Duration) -> io::Result<Socket> {
-    let address = SocketAddrUnix::new(path)?;
-    let fd = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    // A full backlog makes connect wait, and the time-out of sending bounds it.
-    sockopt::set_socket_timeout(&fd, Timeout::Send, Some(limit))?;
-    rustix::net::connect(&fd, &address)?;
-    Ok(Socket::new(fd))
+/// Makes steps until they are done, on a thread that may wait.
+fn wait_until(
+    until: Instant,
+    stream: &mut Stream,
+    mut step: impl FnMut(&mut Stream) -> io::Result<Progress>,
+) -> io::Result<()> {
+    while let Progress::Waits(interest) = step(stream)? {
+        // What was read already the kernel tells nobody of.
+        if interest == Interest::Write || !stream.may_have_more() {
+            wait_for(until, stream, interest)?;
+        } else if Instant::now() >= until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(())
+}
+
+fn wait_for(until: Instant, stream: &Stream, interest: Interest) -> io::Result<()> {
+    let left = until.saturating_duration_since(Instant::now());
+    match !left.is_zero() && stream.socket().wait(interest, left)? {
+        true => Ok(()),
+        false => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Why a backend is not believed, and which setting mends that.
+pub(super) fn untrusted(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), tls::trouble(error, "--backend-ca"))
 }

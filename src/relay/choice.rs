@@ -15,6 +15,8 @@ pub(super) const ASIDE_FOR: Duration = Duration::from_secs(10);
 pub(super) struct Choice {
     /// One for each backend; `None` while nothing is held against it.
     failures: Mutex<Vec<Option<Failure>>>,
+    /// When each backend last answered.
+    answers: Mutex<Vec<Option<Instant>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +30,8 @@ impl Choice {
     /// Nothing is held against any of so many backends.
     pub(super) fn new(backends: usize) -> Choice {
         let failures = Mutex::new(vec![None; backends]);
-        Choice { failures }
+        let answers = Mutex::new(vec![None; backends]);
+        Choice { failures, answers }
     }
 
     /// The backends as one request meets them: each once, or only the one that it is bound to.
@@ -71,6 +74,17 @@ impl Choice {
                 *slot = slot.filter(|failure| failure.since > begun);
             }
         });
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = answers.get_mut(backend) {
+            *answer = Some(Instant::now());
+        }
+    }
+
+    /// Whether a backend has answered anybody since then.
+    pub(super) fn has_answered_since(&self, backend: usize, begun: Instant) -> bool {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = answers.get(backend).copied().flatten();
+        last.is_some_and(|last| last > begun)
     }
 
     /// Whoever calls tries a backend out whose time aside is over, so that nobody else does meanwhile. Says whether there is
@@ -101,7 +115,7 @@ pub(super) struct Round<'a> {
 }
 
 /// How far one request's way through the backends has led.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tried {
     bound: Option<usize>,
     places: Vec<usize>,

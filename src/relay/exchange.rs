@@ -1,218 +1,626 @@
-//! One request over one backend connection, up to the head of its answer.
+//! One request over the backends, until its answer has been passed on or there is none.
 //!
-//! Half duplex: head, then body up, then answer down. While the body goes up the backend is
-//! watched for an answer that comes early, and a final one stops the upload.
+//! Owns the order: choose a backend, connect, send the request and its body, await the answer, pass it on; and which failure lets
+//! a request go on to the next backend. Half duplex: while the body goes up the backend is watched for an answer that comes early,
+//! and a final one stops the upload. Nothing of a final answer has reached the client before it is decided that it is the one.
+//! Every stage waits by returning, and is gone on with where it was.
 
-use std::io::{self, Write};
+use std::fmt;
+use std::io::Write;
+use std::mem;
 use std::time::{Duration, Instant};
 
-use super::answer::{Answer, Hearing, Unanswered, Uploaded};
-use super::backend::{Link, Repeat};
-use super::upload::{self, Upload};
-use super::{End, Errand, Outcome, Unread};
-use crate::http::{
-    CONTINUE, Framing, Input, Refusal, ResponseHead, Version, is_bad_chunk, write_request_head,
-};
-use crate::stream::{Patience, Stream, timed_out};
+use super::backend::{Backend, Link, Repeat};
+use super::choice::Tried;
+use super::deliver::{Answer, Delivery};
+use super::dial::{Dial, Dialled};
+use super::presence::Presence;
+use super::response::{Heard, ResponseReader, Unanswered};
+use super::upload::{Upload, Uploaded};
+use super::{End, Outcome, Relay, Unread};
+use crate::http::{CONTINUE, Framing, Input, Refusal, RequestHead, ResponseHead, Version};
+use crate::reactor::{Context, Wait};
+use crate::stream::{Stream, early};
 
-/// What came of asking one backend.
-pub(super) enum Asked {
-    /// It answered. Nothing of that has reached the client yet.
-    Answered(Box<Answer>),
-    /// There was no connection; nothing was sent, and nothing of the client's body was read.
-    Unreachable(io::Error),
-    /// It gave no answer; this much of the client's body was not read.
-    Unanswered(Unanswered, Unread),
-    /// It has the request, and is silent.
-    Silent(Box<Silent>),
-    /// The client's side ended it; `outcome` says how.
+/// How long a backend may be silent before a request that can go on to another one does: some clients give up after 30 s.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// One granted request on its way.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The head for a backend.
+    outgoing: Vec<u8>,
+    repeat: Repeat,
+    /// What else is fixed from the beginning.
+    pub terms: Terms,
+    tried: Tried,
+    /// What went wrong on the way.
+    failures: Vec<String>,
+    /// Said if nobody is left: the last answer there was, and whose.
+    second_best: Option<(usize, Box<Answer>)>,
+    /// What is said if there is none.
+    refusal: (Refusal, Unread),
+    stage: Stage,
+    deadline: Instant,
+    client: Presence,
+    pub(super) up: u64,
+    pub(super) down: u64,
+    pub(super) digest: Option<Vec<u8>>,
+    asks_for_password: bool,
+    pub(super) note: Option<String>,
+}
+
+/// What holds for an exchange from its beginning to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Whether the client reached us by TLS; then a `Location` can name our own origin.
+    pub by_tls: bool,
+    /// Whether the connection may serve another request after this one.
+    pub may_keep: bool,
+}
+
+/// Where an exchange is.
+#[derive(Debug)]
+enum Stage {
+    Choosing,
+    Connecting(Attempt, Dial),
+    Uploading(Attempt, Box<Asked>, Upload),
+    Awaiting(Attempt, Box<Asked>, Sent),
+    Delivering(usize, Box<Answer>, Delivery),
     Over,
 }
 
-/// A backend that has a request and has said nothing yet.
-pub(super) struct Silent {
+/// A backend that has the request, or part of it.
+#[derive(Debug)]
+pub(super) struct Asked {
     pub(super) link: Link,
-    hearing: Hearing,
-    /// It may be silent so long.
-    pub(super) until: Instant,
+    pub(super) reader: ResponseReader,
 }
 
-/// Asks over a kept connection or a new one. A kept one that the backend had closed meanwhile is no
-/// failure of the backend's: what may be sent again is then sent over a new one.
-pub(super) fn over_a_connection(
-    errand: Errand<'_>,
-    repeat: Repeat,
-    silence: Duration,
-    client: &mut Input<Stream>,
-    silent: Option<Box<Silent>>,
-    outcome: &mut Outcome,
-) -> Asked {
-    let asked = match silent {
-        Some(silent) => go_on(errand, client, silent, outcome),
-        None => {
-            let connected = errand.backend.connect(repeat);
-            run(errand, client, connected, silence, outcome)
-        }
-    };
-    match asked {
-        Asked::Unanswered(Unanswered::ClosedMeanwhile, _) if repeat == Repeat::Safe => {
-            let connected = errand.backend.dial();
-            run(errand, client, connected, silence, outcome)
-        }
-        asked => asked,
-    }
-}
-
-/// Looks whether a silent backend has spoken.
-fn go_on(
-    errand: Errand<'_>,
-    client: &mut Input<Stream>,
-    silent: Box<Silent>,
-    outcome: &mut Outcome,
-) -> Asked {
-    let Silent {
-        mut link,
-        mut hearing,
-        until,
-    } = *silent;
-    let silence = errand.relay.body_timeout;
-    client.stream_mut().patience = Patience::Full;
-    let limit = match hearing.look(&mut link) {
-        true => silence,
-        // Perhaps the client is gone, or the time is over; else somebody has knocked at the wrong door.
-        false if link.input.buffered().is_empty() && !hearing.has_begun() => Duration::ZERO,
-        false => until.saturating_duration_since(Instant::now()),
-    };
-    match hearing.wait(&mut link, client.stream_mut(), limit, silence) {
-        Err(Unanswered::Silent)
-            if limit.is_zero() && link.input.buffered().is_empty() && Instant::now() < until =>
-        {
-            Asked::Silent(Box::new(Silent {
-                link,
-                hearing,
-                until,
-            }))
-        }
-        heard => answered(
-            heard,
-            link,
-            hearing,
-            Uploaded::Whole,
-            Unread::Exactly(0),
-            outcome,
-        ),
-    }
-}
-
-/// Carries a request over what was `connected`, up to the head of its answer. `silence` is how long the backend may be silent before it.
-fn run(
-    errand: Errand<'_>,
-    client: &mut Input<Stream>,
-    connected: io::Result<Link>,
-    silence: Duration,
-    outcome: &mut Outcome,
-) -> Asked {
-    let mut link = match connected {
-        Ok(link) => link,
-        Err(error) => return Asked::Unreachable(error),
-    };
-    let Errand { relay, request, .. } = errand;
-    let untouched = Unread::whole(request.head);
-    let mut hearing = Hearing::new(request.head.method(), request.head.version());
-
-    let mut head = Vec::with_capacity(1024);
-    write_request_head(&mut head, request.head, &request.forwarded);
-    link.input.stream_mut().patience = Patience::Full;
-    let sent = link.input.stream_mut().write_all(&head);
-
-    client.stream_mut().patience = Patience::Full;
-    let upload = match (sent, request.head.framing()) {
-        // It may have answered before it closed: a server that is full, or that refuses.
-        (Err(_), _) => Upload::Stopped(untouched),
-        (Ok(()), Framing::Empty) => Upload::Whole,
-        (Ok(()), framing) => {
-            if request.head.expects_continue()
-                && request.head.version() == Version::Http11
-                && client.buffered().is_empty()
-                && client.stream_mut().write_all(CONTINUE).is_err()
-            {
-                (outcome.end, outcome.note) = (End::ClientGone, Some("client went away".into()));
-                return Asked::Over;
-            }
-            upload::run(
-                relay,
-                client,
-                framing,
-                &mut link,
-                &mut hearing,
-                &mut outcome.up,
-            )
-        }
-    };
-    // What the backend has and what the client still owes are two things: an upload whose last
-    // bytes were read, but not taken, is not whole, although nothing is left to read.
-    let (uploaded, unread) = match upload {
-        Upload::Whole => (Uploaded::Whole, Unread::Exactly(0)),
-        Upload::Stopped(unread) => (Uploaded::Partly, unread),
-        Upload::Cut(error) => {
-            // The link is dropped: without its length or its last chunk nothing is ever whole.
-            let (end, note) = cut_short(&error);
-            (outcome.end, outcome.note) = (end, Some(note));
-            return Asked::Over;
-        }
-    };
-
-    // What TLS has decrypted already the kernel would not tell of.
-    let is_silent = !hearing.has_begun()
-        && link.input.buffered().is_empty()
-        && !link.input.stream_mut().holds_bytes();
-    if uploaded == Uploaded::Whole && is_silent {
-        return Asked::Silent(Box::new(Silent {
-            link,
-            hearing,
-            until: Instant::now() + silence,
-        }));
-    }
-    // An answer that has begun does not take as long as one that is being worked out.
-    let limit = match uploaded {
-        Uploaded::Whole => silence,
-        Uploaded::Partly => relay.body_timeout,
-    };
-    let heard = hearing.wait(&mut link, client.stream_mut(), limit, relay.body_timeout);
-    answered(heard, link, hearing, uploaded, unread, outcome)
-}
-
-fn answered(
-    heard: Result<ResponseHead, Unanswered>,
-    link: Link,
-    hearing: Hearing,
+/// How much of the request a backend was given, and until when it may be silent.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
     uploaded: Uploaded,
     unread: Unread,
-    outcome: &mut Outcome,
-) -> Asked {
-    match heard {
-        Ok(head) => Asked::Answered(Box::new(Answer {
-            link,
-            hearing,
+    until: Instant,
+}
+
+/// One backend that is asked.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    place: usize,
+    begun: Instant,
+    /// How long it may be silent.
+    silence: Duration,
+}
+
+/// What an exchange needs next.
+pub enum Turn {
+    /// To go on later.
+    Wait(Wait),
+    /// The client is gone, and a backend has its whole request: [`Exchange::detach`], or drop it.
+    Abandoned,
+    /// Nothing: it is over.
+    Done(Outcome),
+}
+
+/// What one stage comes to.
+enum Next {
+    On(Stage),
+    Stay(Stage, Wait),
+    Abandoned(Stage),
+    Over(End),
+}
+
+/// What a stage works with.
+pub(super) struct Sides<'a, 'cx> {
+    pub(super) relay: &'a Relay,
+    pub(super) head: &'a RequestHead,
+    pub(super) client: &'a mut Input<Stream>,
+    pub(super) cx: &'a mut Context<'cx>,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        relay: &Relay,
+        head: &RequestHead,
+        outgoing: Vec<u8>,
+        terms: Terms,
+        now: Instant,
+    ) -> Exchange {
+        Exchange {
+            outgoing,
+            repeat: Repeat::of(head),
+            terms,
+            tried: relay.choice.round(relay.bound(head)).leave(),
+            failures: Vec::new(),
+            second_best: None,
+            refusal: (Refusal::BackendUnreachable, Unread::whole(head)),
+            stage: Stage::Choosing,
+            deadline: now,
+            client: Presence::Here,
+            up: 0,
+            down: 0,
+            digest: None,
+            asks_for_password: false,
+            note: None,
+        }
+    }
+
+    /// When it is to be gone on with although nothing has happened.
+    pub fn deadline(&self) -> Instant {
+        self.client.deadline(self.deadline)
+    }
+
+    /// Goes on without its client.
+    pub fn detach(&mut self) {
+        self.client = Presence::Detached;
+        self.failures.push("client went away".to_owned());
+    }
+
+    /// Goes on as far as it can without waiting.
+    pub fn run(
+        &mut self,
+        relay: &Relay,
+        head: &RequestHead,
+        client: &mut Input<Stream>,
+        cx: &mut Context<'_>,
+    ) -> Turn {
+        let mut sides = Sides {
+            relay,
+            head,
+            client,
+            cx,
+        };
+        loop {
+            if early::stops() {
+                return Turn::Wait(Wait::Again);
+            }
+            let next = match mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Choosing => self.choose(&mut sides),
+                Stage::Connecting(attempt, dial) => self.connect(attempt, dial, &mut sides),
+                Stage::Uploading(attempt, asked, upload) => {
+                    self.upload(attempt, asked, upload, &mut sides)
+                }
+                Stage::Awaiting(attempt, asked, sent) => {
+                    self.await_answer(attempt, asked, sent, &mut sides)
+                }
+                Stage::Delivering(place, answer, delivery) => {
+                    self.deliver(place, answer, delivery, &mut sides)
+                }
+                Stage::Over => Next::Over(End::ClientGone),
+            };
+            match next {
+                Next::On(stage) => self.stage = stage,
+                Next::Stay(stage, wait) => {
+                    self.stage = stage;
+                    return Turn::Wait(wait);
+                }
+                Next::Abandoned(stage) => {
+                    self.stage = stage;
+                    return Turn::Abandoned;
+                }
+                Next::Over(end) => return Turn::Done(self.outcome(end)),
+            }
+        }
+    }
+
+    fn outcome(&mut self, end: End) -> Outcome {
+        let mut notes = mem::take(&mut self.failures);
+        notes.extend(self.note.take());
+        Outcome {
+            end,
+            up: self.up,
+            down: self.down,
+            note: Some(notes.join("; ")).filter(|note| !note.is_empty()),
+            digest: self.digest.take(),
+            asks_for_password: self.asks_for_password,
+        }
+    }
+
+    /// The next backend to ask, if there is one; else the best answer there was.
+    fn choose(&mut self, sides: &mut Sides<'_, '_>) -> Next {
+        let relay = sides.relay;
+        let now = sides.cx.now;
+        let mut round = relay.choice.go_on(mem::take(&mut self.tried));
+        let place = round.next(now);
+        let goes_on = self.repeat == Repeat::Safe && round.has_next_if_this_fails(now);
+        self.tried = round.leave();
+        let chosen = place.and_then(|place| Some((place, relay.backends.get(place)?)));
+        let Some((place, backend)) = chosen else {
+            return match self.second_best.take() {
+                Some((place, answer)) => self.begin_delivery(place, answer, sides),
+                None => Next::Over(self.refused()),
+            };
+        };
+        let attempt = Attempt {
+            place,
+            begun: now,
+            silence: silence(goes_on, relay.response_timeout),
+        };
+        match backend.take_kept(self.repeat, sides.cx) {
+            Some(link) => self.send(attempt, link, sides),
+            None => Next::On(Stage::Connecting(attempt, Dial::new(now))),
+        }
+    }
+
+    fn connect(&mut self, attempt: Attempt, dial: Dial, sides: &mut Sides<'_, '_>) -> Next {
+        let Some(backend) = sides.relay.backends.get(attempt.place) else {
+            return Next::On(Stage::Choosing);
+        };
+        if self.has_left(sides) {
+            return self.client_gone("client went away");
+        }
+        match dial.run(backend, sides.cx) {
+            Dialled::Waits(dial, wait) => {
+                self.deadline = dial.deadline();
+                Next::Stay(Stage::Connecting(attempt, dial), wait)
+            }
+            Dialled::Done(stream) => {
+                backend.dialled(Ok(()));
+                self.send(attempt, Link::new(stream, false), sides)
+            }
+            Dialled::Failed(error) => {
+                backend.dialled(Err(&error));
+                self.failed(backend, error);
+                self.refusal = (Refusal::BackendUnreachable, Unread::whole(sides.head));
+                sides.relay.choice.failed(attempt.place, sides.cx.now);
+                Next::On(Stage::Choosing)
+            }
+        }
+    }
+
+    /// Sends the head, and asks the client for a body that waits to be asked for.
+    fn send(&mut self, attempt: Attempt, mut link: Link, sides: &mut Sides<'_, '_>) -> Next {
+        let head = sides.head;
+        let sent = link.input.stream_mut().write_all(&self.outgoing);
+        let reader = ResponseReader::new();
+        let asked = Box::new(Asked { link, reader });
+        let now = sides.cx.now;
+        match (sent, head.framing()) {
+            // It may have answered before it closed: a server that is full, or that refuses.
+            (Err(_), _) => self.stopped(attempt, asked, Unread::whole(head), sides),
+            (Ok(()), Framing::Empty) => self.sent(attempt, asked, now),
+            (Ok(()), framing) => {
+                if head.expects_continue()
+                    && head.version() == Version::Http11
+                    && sides.client.buffered().is_empty()
+                    && sides.client.stream_mut().write_all(CONTINUE).is_err()
+                {
+                    return self.client_gone("client went away");
+                }
+                let upload = Upload::new(framing, sides.client.stream_mut(), sides.relay, now);
+                Next::On(Stage::Uploading(attempt, asked, upload))
+            }
+        }
+    }
+
+    fn upload(
+        &mut self,
+        attempt: Attempt,
+        mut asked: Box<Asked>,
+        mut upload: Upload,
+        sides: &mut Sides<'_, '_>,
+    ) -> Next {
+        use super::upload::Progress;
+        // That its body is waited for is said, whatever the socket had no room for then.
+        if !self.is_detached() && sides.client.stream_mut().push().is_err() {
+            return self.client_gone("client went away");
+        }
+        // An answer is early only where the backend does not have it all.
+        let backend = asked.link.input.stream_mut();
+        if backend.push().is_ok() && upload.is_whole(backend) {
+            upload.leave(sides.client);
+            return self.sent(attempt, asked, sides.cx.now);
+        }
+        if asked.link.input.stream_mut().may_have_more() {
+            let (method, version) = (sides.head.method(), sides.head.version());
+            match asked.reader.read(&mut asked.link, method, version) {
+                Ok(Heard::Nothing | Heard::Turn) => {}
+                Ok(Heard::Begun) => {
+                    let unread = upload.leave(sides.client);
+                    return self.stopped(attempt, asked, unread, sides);
+                }
+                Ok(Heard::Final(head)) => {
+                    upload.leave(sides.client);
+                    return self.answered(attempt, *asked, *head, Uploaded::Partly, sides);
+                }
+                Err(why) => {
+                    let unread = upload.leave(sides.client);
+                    return self.unanswered(attempt, why, unread, sides);
+                }
+            }
+        }
+        match upload.run(&mut asked.link, sides, &mut self.up) {
+            Progress::Whole => {
+                upload.leave(sides.client);
+                self.sent(attempt, asked, sides.cx.now)
+            }
+            Progress::Turn => Next::Stay(Stage::Uploading(attempt, asked, upload), Wait::Again),
+            Progress::Waits => self.await_move(attempt, asked, upload, sides),
+            // It answered, or it is gone; perhaps it answered before it went.
+            Progress::Refused => {
+                let unread = upload.leave(sides.client);
+                self.stopped(attempt, asked, unread, sides)
+            }
+            Progress::Cut => self.client_gone("client cut its body short"),
+            Progress::Malformed(error) => {
+                self.note = Some(format!("client's body is malformed: {error}"));
+                Next::Over(End::Refused(Refusal::BadChunk, Unread::Unknown))
+            }
+        }
+    }
+
+    /// An upload in which one of the sides has to move first, unless it is too late for that.
+    fn await_move(
+        &mut self,
+        attempt: Attempt,
+        mut asked: Box<Asked>,
+        mut upload: Upload,
+        sides: &mut Sides<'_, '_>,
+    ) -> Next {
+        self.deadline = upload.deadline(sides.relay.body_timeout);
+        if sides.cx.now >= self.deadline {
+            let unread = upload.leave(sides.client);
+            return match upload.has_arrived() || upload.waits_for_backend() {
+                true => self.unanswered(attempt, Unanswered::Silent, unread, sides),
+                false => self.client_gone("client fell silent within its body"),
+            };
+        }
+        if upload.has_arrived() && self.has_left(sides) {
+            return Next::Abandoned(Stage::Uploading(attempt, asked, upload));
+        }
+        if self.client.is_torn(sides.client.stream()) {
+            return self.client_gone("client cut its body short");
+        }
+        // A look at the backend that ended early is told of by nobody.
+        let wait = match asked.link.input.stream_mut().may_have_more() {
+            true => Wait::Again,
+            false => Wait::Event,
+        };
+        Next::Stay(Stage::Uploading(attempt, asked, upload), wait)
+    }
+
+    /// The backend has the whole request.
+    fn sent(&mut self, attempt: Attempt, asked: Box<Asked>, now: Instant) -> Next {
+        let sent = Sent {
+            uploaded: Uploaded::Whole,
+            unread: Unread::Exactly(0),
+            until: now + attempt.silence,
+        };
+        Next::On(Stage::Awaiting(attempt, asked, sent))
+    }
+
+    /// The upload was stopped; an answer that has begun does not take as long as one that is being worked out.
+    fn stopped(
+        &mut self,
+        attempt: Attempt,
+        asked: Box<Asked>,
+        unread: Unread,
+        sides: &Sides<'_, '_>,
+    ) -> Next {
+        let sent = Sent {
+            uploaded: Uploaded::Partly,
+            unread,
+            until: sides.cx.now + sides.relay.body_timeout,
+        };
+        Next::On(Stage::Awaiting(attempt, asked, sent))
+    }
+
+    fn await_answer(
+        &mut self,
+        attempt: Attempt,
+        mut asked: Box<Asked>,
+        mut sent: Sent,
+        sides: &mut Sides<'_, '_>,
+    ) -> Next {
+        if sent.uploaded == Uploaded::Whole && asked.link.input.stream_mut().push().is_err() {
+            // It may have answered before it closed.
+            sent.uploaded = Uploaded::Partly;
+        }
+        let heard = asked
+            .reader
+            .read(&mut asked.link, sides.head.method(), sides.head.version());
+        let wait = match heard {
+            Err(why) => return self.unanswered(attempt, why, sent.unread, sides),
+            Ok(Heard::Final(head)) => {
+                return self.answered(attempt, *asked, *head, sent.uploaded, sides);
+            }
+            Ok(Heard::Turn) => Wait::Again,
+            Ok(heard @ (Heard::Nothing | Heard::Begun)) => {
+                // A head that has begun does not take as long as one that is being worked out.
+                if let Heard::Begun = heard {
+                    sent.until = sent.until.min(sides.cx.now + sides.relay.body_timeout);
+                }
+                // A step that ended early is told of by nobody.
+                match asked.link.input.stream_mut().may_have_more() {
+                    true => Wait::Again,
+                    false => Wait::Event,
+                }
+            }
+        };
+        if !self.is_detached() {
+            let interim = mem::take(&mut asked.reader.interim);
+            let client = sides.client.stream_mut();
+            if client
+                .write_all(&interim)
+                .and_then(|()| client.push().map(drop))
+                .is_err()
+            {
+                return self.client_gone("client went away");
+            }
+        }
+        if sides.cx.now >= sent.until {
+            return self.unanswered(attempt, Unanswered::Silent, sent.unread, sides);
+        }
+        self.deadline = sent.until;
+        if self.has_left(sides) {
+            return match sent.uploaded {
+                Uploaded::Whole => Next::Abandoned(Stage::Awaiting(attempt, asked, sent)),
+                Uploaded::Partly => self.client_gone("client went away"),
+            };
+        }
+        Next::Stay(Stage::Awaiting(attempt, asked, sent), wait)
+    }
+
+    /// A backend gave no answer.
+    fn unanswered(
+        &mut self,
+        attempt: Attempt,
+        why: Unanswered,
+        unread: Unread,
+        sides: &mut Sides<'_, '_>,
+    ) -> Next {
+        let relay = sides.relay;
+        let Some(backend) = relay.backends.get(attempt.place) else {
+            return Next::On(Stage::Choosing);
+        };
+        if let (Unanswered::ClosedMeanwhile, Repeat::Safe) = (&why, self.repeat) {
+            // No failure of the backend's: every server closes what is kept, and a new connection will tell how it is.
+            let dial = Dial::new(sides.cx.now);
+            return Next::On(Stage::Connecting(attempt, dial));
+        }
+        self.refusal = (why.refusal(), unread);
+        relay.put_aside(attempt.place, &why, attempt.begun, sides.cx.now);
+        self.failed(backend, why);
+        match self.repeat {
+            Repeat::Never => Next::Over(self.refused()),
+            Repeat::Safe => Next::On(Stage::Choosing),
+        }
+    }
+
+    fn answered(
+        &mut self,
+        attempt: Attempt,
+        asked: Asked,
+        head: ResponseHead,
+        uploaded: Uploaded,
+        sides: &mut Sides<'_, '_>,
+    ) -> Next {
+        let relay = sides.relay;
+        relay.choice.answered(attempt.place, attempt.begun);
+        let (status, place) = (head.status(), attempt.place);
+        let answer = Box::new(Answer {
+            asked,
             head,
             uploaded,
-        })),
-        Err(Unanswered::Torn) => {
-            (outcome.end, outcome.note) = (End::ClientGone, Some("client went away".into()));
-            Asked::Over
+        });
+        let round = relay.choice.go_on(mem::take(&mut self.tried));
+        let has_next = round.has_next(sides.cx.now);
+        self.tried = round.leave();
+        if self.repeat == Repeat::Never || !may_do_better(status) || !has_next {
+            relay.follow(sides.head, &answer.head, place);
+            return self.begin_delivery(place, answer, sides);
         }
-        Err(failure) => Asked::Unanswered(failure, unread),
+        if let Some(backend) = relay.backends.get(place) {
+            self.failed(backend, format_args!("answered {status}"));
+        }
+        self.second_best = Some((place, answer));
+        Next::On(Stage::Choosing)
+    }
+
+    fn begin_delivery(
+        &mut self,
+        place: usize,
+        mut answer: Box<Answer>,
+        sides: &mut Sides<'_, '_>,
+    ) -> Next {
+        let digest = answer.head.values("docker-content-digest").next();
+        self.digest = digest.map(<[u8]>::to_vec);
+        self.asks_for_password = answer.head.asks_for_password();
+        if self.is_detached() {
+            return Next::Over(End::Unheard(answer.head.status()));
+        }
+        // Its answer begins: that it sends nothing more is no reason to give it up any longer.
+        self.client = Presence::Here;
+        match Delivery::begin(&mut answer, place, self, sides) {
+            Ok(delivery) => Next::On(Stage::Delivering(place, answer, delivery)),
+            Err(end) => Next::Over(end),
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        place: usize,
+        mut answer: Box<Answer>,
+        mut delivery: Delivery,
+        sides: &mut Sides<'_, '_>,
+    ) -> Next {
+        use super::deliver::Progress;
+        match delivery.run(&mut answer, self, sides) {
+            Progress::Waits => {
+                self.deadline = delivery.deadline(sides.relay.body_timeout);
+                match sides.cx.now < self.deadline {
+                    true => Next::Stay(Stage::Delivering(place, answer, delivery), Wait::Event),
+                    false => {
+                        self.note = Some(delivery.late().to_owned());
+                        Next::Over(delivery.cut(&answer))
+                    }
+                }
+            }
+            Progress::Turn => Next::Stay(Stage::Delivering(place, answer, delivery), Wait::Again),
+            Progress::Done(end, reusable) => {
+                if reusable && let Some(backend) = sides.relay.backends.get(place) {
+                    backend.keep(answer.asked.link, sides.cx);
+                }
+                Next::Over(end)
+            }
+        }
+    }
+
+    fn refused(&mut self) -> End {
+        let (refusal, unread) = (&self.refusal.0, self.refusal.1);
+        End::Refused(refusal.clone(), unread)
+    }
+
+    fn client_gone(&mut self, note: &str) -> Next {
+        self.note = Some(note.to_owned());
+        Next::Over(End::ClientGone)
+    }
+
+    fn is_detached(&self) -> bool {
+        self.client == Presence::Detached
+    }
+
+    /// Whether the client is gone for good.
+    fn has_left(&mut self, sides: &mut Sides<'_, '_>) -> bool {
+        let client = sides.client.stream_mut();
+        self.client.has_left(client, sides.cx.now)
+    }
+
+    fn failed(&mut self, backend: &Backend, why: impl fmt::Display) {
+        let failure = format!("backend {}: {why}", backend.address());
+        self.failures.push(failure);
     }
 }
 
-fn cut_short(error: &io::Error) -> (End, String) {
-    if is_bad_chunk(error) {
-        let note = format!("client's body is malformed: {error}");
-        return (End::Refused(Refusal::BadChunk, Unread::Unknown), note);
+fn silence(goes_on: bool, response_timeout: Duration) -> Duration {
+    match goes_on {
+        true => response_timeout.min(SILENCE),
+        false => response_timeout,
     }
-    let note = match timed_out(error) {
-        true => "client fell silent within its body",
-        false => "client cut its body short",
-    };
-    (End::ClientGone, note.into())
+}
+
+/// Whether a status says that another backend may do better.
+fn may_do_better(status: u16) -> bool {
+    matches!(status, 500 | 502..=504)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_can_go_on_waits_ten_seconds_and_the_last_one_as_long_as_was_set() {
+        let seconds = Duration::from_secs;
+        for (goes_on, set, limit) in [(true, 900, 10), (true, 5, 5), (false, 900, 900)] {
+            assert_eq!(silence(goes_on, seconds(set)), seconds(limit));
+        }
+    }
+
+    #[test]
+    fn only_five_hundreds_that_another_backend_may_not_say_lead_on() {
+        let leading = (100..1000).filter(|&status| may_do_better(status));
+        assert_eq!(leading.collect::<Vec<_>>(), [500, 502, 503, 504]);
+    }
 }

@@ -3,33 +3,37 @@
 //! Owns the order of things on the wire between the two sides: which backend is asked, when the
 //! client is told to go on, when an upload stops, what of an answer is passed on and how it may
 //! end. It knows nothing of users: the [`Grant`] says that somebody has decided. Both sides are
-//! hostile: what is cut short on one never looks whole on the other.
+//! hostile: what is cut short on one never looks whole on the other. An [`Exchange`] is one request on its way; it never waits,
+//! but says what it waits for.
 
-mod answer;
 mod backend;
-mod bulk;
 mod choice;
+mod deliver;
+mod dial;
 mod exchange;
-mod failover;
+mod presence;
 mod probe;
+mod response;
 mod sessions;
+mod splice;
 mod transfer;
 mod upload;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use backend::Backend;
 use choice::Choice;
-pub use failover::Awaited;
-use sessions::Sessions;
+pub use exchange::{Exchange, Terms, Turn};
+pub use presence::Presence;
+use response::Unanswered;
+use sessions::{Sessions, Step};
 use transfer::Budget;
 
 use crate::config;
 use crate::gate::Grant;
 use crate::http::location::{Origin, Outside, rewrite};
-use crate::http::{ForwardedBy, Framing, Input, Refusal, RequestHead, ResponseHead, Scheme};
+use crate::http::{Framing, Refusal, RequestHead, ResponseHead, Scheme};
 use crate::metrics::BackendStanding;
-use crate::stream::Stream;
 
 /// The backends and what all transfers share.
 #[derive(Debug)]
@@ -40,27 +44,6 @@ pub struct Relay {
     budget: Budget,
     response_timeout: Duration,
     body_timeout: Duration,
-}
-
-/// One request as it is to be forwarded.
-pub struct Request<'a> {
-    /// The client's head.
-    pub head: &'a RequestHead,
-    /// What is set anew on the way in.
-    pub forwarded: ForwardedBy<'a>,
-    /// Whether the client reached us by TLS; then a `Location` can name our own origin.
-    pub by_tls: bool,
-    /// Whether the connection may serve another request after this one.
-    pub may_keep: bool,
-}
-
-/// What came of forwarding.
-pub enum Forwarded {
-    /// All is done.
-    Done(Outcome),
-    /// A backend has the request, and nobody need wait here for its answer: [`Relay::forward`] goes on when its socket turns
-    /// readable, when the client's is torn down, or at [`Awaited::until`].
-    Awaited(Box<Awaited>),
 }
 
 /// What became of a request.
@@ -85,6 +68,8 @@ pub struct Outcome {
 pub enum End {
     /// The backend's answer was passed on.
     Answered(u16, Then),
+    /// The backend's answer had no client to be passed on to.
+    Unheard(u16),
     /// Nothing was sent to the client: this is to be said, with this much of its body unread.
     Refused(Refusal, Unread),
     /// The client went away first.
@@ -100,48 +85,6 @@ pub enum Then {
     Close,
     /// It ends so that nobody takes the answer for whole.
     Abort,
-}
-
-/// One request on its way to one backend.
-#[derive(Clone, Copy)]
-struct Errand<'a> {
-    relay: &'a Relay,
-    backend: &'a Backend,
-    request: &'a Request<'a>,
-}
-
-impl Errand<'_> {
-    /// Where a `Location` of the answer leads for the client, if it is to be rewritten.
-    fn location(&self, head: &ResponseHead) -> Option<Vec<u8>> {
-        let value = head.values("location").next()?;
-        let scheme = self.request.by_tls.then_some(Scheme::Https);
-        let own = Outside {
-            scheme,
-            host: self.request.head.host(),
-        };
-        let bare;
-        let backend = match self.backend.address() {
-            config::Backend::Unix(_) => None,
-            config::Backend::Http(place) | config::Backend::Https(place) => {
-                bare = place.host.to_string();
-                let tls = matches!(self.backend.address(), config::Backend::Https(_));
-                let scheme = if tls { Scheme::Https } else { Scheme::Http };
-                Some(Origin {
-                    scheme,
-                    host: &bare,
-                    port: place.port,
-                })
-            }
-        };
-        rewrite(value, backend, own)
-    }
-}
-
-/// Whether a backend connection may carry another request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reuse {
-    Yes,
-    No,
 }
 
 /// How much of a request's body has not been read, in bytes.
@@ -187,18 +130,47 @@ impl Relay {
         }
     }
 
-    /// Forwards a request that was granted, and passes the answer on; or goes on with that, where an answer was `awaited`.
+    /// Begins to forward a request that was granted. `outgoing` is its head as a backend is to see it.
     pub fn forward(
         &self,
         _grant: &Grant,
-        request: &Request<'_>,
-        client: &mut Input<Stream>,
-        awaited: Option<Box<Awaited>>,
-    ) -> Forwarded {
-        failover::carry(self, request, client, awaited)
+        head: &RequestHead,
+        outgoing: Vec<u8>,
+        terms: Terms,
+        now: Instant,
+    ) -> Exchange {
+        Exchange::new(self, head, outgoing, terms, now)
     }
 
-    /// Whether a backend accepts connections; the error says which one did not, and why.
+    /// Where a `Location` of an answer leads for the client, if it is to be rewritten.
+    fn location(
+        &self,
+        place: usize,
+        by_tls: bool,
+        host: &str,
+        head: &ResponseHead,
+    ) -> Option<Vec<u8>> {
+        let value = head.values("location").next()?;
+        let scheme = by_tls.then_some(Scheme::Https);
+        let own = Outside { scheme, host };
+        let bare;
+        let backend = match self.backends.get(place)?.address() {
+            config::Backend::Unix(_) => None,
+            address @ (config::Backend::Http(place) | config::Backend::Https(place)) => {
+                bare = place.host.to_string();
+                let tls = matches!(address, config::Backend::Https(_));
+                let scheme = if tls { Scheme::Https } else { Scheme::Http };
+                Some(Origin {
+                    scheme,
+                    host: &bare,
+                    port: place.port,
+                })
+            }
+        };
+        rewrite(value, backend, own)
+    }
+
+    /// Whether a backend accepts connections; the error says which one did not, and why. Waits.
     pub fn reachable(&self) -> Result<(), String> {
         let mut reasons = Vec::new();
         // Who asks this seldom has the patience to see one time out that was down before.
@@ -207,7 +179,7 @@ impl Relay {
         for backend in backends {
             // A new connection: kept ones say nothing of a backend that accepts no more, and asking
             // them would make them look young.
-            match backend.dial() {
+            match backend.probe() {
                 Ok(_) => return Ok(()),
                 Err(error) => reasons.push(format!("backend {}: {error}", backend.address())),
             }
@@ -220,8 +192,64 @@ impl Relay {
         self.backends.iter().map(Backend::standing).collect()
     }
 
+    /// What transfers hold in large buffers and pipes, in bytes.
+    pub fn buffered(&self) -> usize {
+        self.budget.used()
+    }
+
     /// Gives up backend connections that have been idle for long.
     pub fn prune(&self) {
         self.backends.iter().for_each(Backend::prune);
+    }
+}
+
+impl Relay {
+    /// The backend that opened the upload session that a request belongs to.
+    fn bound(&self, head: &RequestHead) -> Option<usize> {
+        match self.backends.len() {
+            0 | 1 => None,
+            // A path that is no text belongs to no session.
+            _ => self
+                .sessions
+                .backend_of(std::str::from_utf8(head.path()).ok()?, Instant::now()),
+        }
+    }
+
+    /// Notes what an answer says of an upload session, before the client can act on it.
+    fn follow(&self, head: &RequestHead, answer: &ResponseHead, place: usize) {
+        if self.backends.len() > 1
+            && let Ok(path) = std::str::from_utf8(head.path())
+        {
+            let step = Step {
+                method: head.method(),
+                path,
+                status: answer.status(),
+                location: answer.values("location").next(),
+            };
+            self.sessions.follow(step, place, Instant::now());
+        }
+    }
+
+    fn put_aside(&self, place: usize, failure: &Unanswered, begun: Instant, now: Instant) {
+        if let Unanswered::ClosedMeanwhile = failure {
+            // Every server does that, and a new connection will tell how it is.
+            return;
+        }
+        self.backends.get(place).inspect(|backend| backend.failed());
+        if let Unanswered::Silent = failure
+            && self.choice.has_answered_since(place, begun)
+        {
+            // It works, and this takes it long.
+            return;
+        }
+        let is_news = self.choice.failed(place, now);
+        if let (true, Some(backend), 2..) = (is_news, self.backends.get(place), self.backends.len())
+        {
+            ::log::warn!(
+                "backend {} is left alone for {} s: {failure}",
+                backend.address(),
+                choice::ASIDE_FOR.as_secs()
+            );
+        }
     }
 }

@@ -1,259 +1,277 @@
-//! Bytes from one side to the other, with a buffer that grows with the transfer.
+//! Bytes from one side to the other, as far as they go now.
 //!
-//! Owns the buffers and the budget that all of them share. It knows nothing of what the bytes are:
-//! framing is the reader's and the writer's work. No byte waits here while the other side could
-//! take it: each read is written on at once, by plain `std::io::copy` from a `BufReader`. All goes this way but for what
-//! `bulk` can pass through a pipe, which has a share of the same budget.
+//! Owns the size of buffers and the budget that all of them share. It knows nothing of what the bytes are: framing is the
+//! reader's and the writer's work. Bytes move by plain `std::io::copy` from a `BufReader`, whose source ends the copy when it has
+//! nothing, when the sink still holds something, or when others are to have their turn; so a copy ends without losing a byte,
+//! and goes on later. A buffer lives for one step: a transfer that waits keeps no more than what its sink could not take.
 
+use std::cell::Cell;
 use std::io::{self, BufReader, Read, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-/// First buffer of a transfer whose size is unknown or large. A manifest fits.
-const FIRST: usize = 16 * 1024;
-/// Buffers up to this size need no share of the budget.
-const FREE: usize = 64 * 1024;
-/// The largest buffer. Measured: reads of 8 KiB relay 0.75 GB/s in the clear, 256 KiB 1.7, 1 MiB 2.1.
-const LARGEST: usize = 1024 * 1024;
-/// A buffer grows after this many reads in a row have filled it.
+use crate::stream::early;
+
+/// What is read at once by a transfer whose sink is slow, or that has just begun, in bytes.
+const SMALL: usize = 32 * 1024;
+/// The least that `io::copy` takes a `BufReader`'s own buffer for.
+const SMALLEST: usize = 8 * 1024;
+/// The most that is read at once. Measured: reads of 8 KiB relay 0.75 GB/s in the clear, 256 KiB 1.7, 1 MiB 2.1.
+pub(super) const LARGEST: usize = 1024 * 1024;
+/// The same where one side is encrypted, whose work is the cryptography.
+pub(super) const LARGEST_OF_TLS: usize = 256 * 1024;
+/// The buffer grows after this many reads in a row have filled it.
 const FULL_READS: u32 = 4;
 /// What each growth multiplies by.
 const GROWTH: usize = 4;
-/// All transfer buffers above [`FREE`] together, in bytes.
+/// What all transfers together may have in large buffers, in bytes.
 const BUDGET: usize = 64 * 1024 * 1024;
-
-/// Which side ended a transfer.
-#[derive(Debug)]
-pub enum Failure {
-    /// Reading failed.
-    Source(io::Error),
-    /// Writing failed.
-    Sink(io::Error),
-}
+/// A sink that needs longer than this to take what it could not take at once is a slow one.
+const SLOW: Duration = Duration::from_millis(20);
+/// What one step moves before others have their turn, in bytes.
+const STEP: usize = 1024 * 1024;
+/// Reads of one step: a peer that sends byte by byte gets no more.
+const STEP_READS: u32 = 64;
 
 /// What all transfers together may hold in large buffers.
-#[derive(Debug, Default)]
-pub struct Budget {
-    used: AtomicUsize,
+#[derive(Clone, Debug, Default)]
+pub struct Budget(Arc<AtomicUsize>);
+
+/// A part of the budget, given back when it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    budget: Budget,
+    size: usize,
 }
 
 impl Budget {
     /// A part of the budget for a buffer of `size` bytes, while there is one.
-    pub fn share(&self, size: usize) -> Option<Share<'_>> {
+    pub fn share(&self, size: usize) -> Option<Share> {
         self.share_within(size, BUDGET)
     }
 
     /// The same, as long as no more than half of the budget is taken.
-    pub fn share_of_half(&self, size: usize) -> Option<Share<'_>> {
+    pub fn share_of_half(&self, size: usize) -> Option<Share> {
         self.share_within(size, BUDGET / 2)
     }
 
-    fn share_within(&self, size: usize, most: usize) -> Option<Share<'_>> {
-        let wanted = if size > FREE { size } else { 0 };
-        self.used
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-                Some(used + wanted).filter(|&sum| sum <= most)
-            })
-            .ok()
-            .map(|_| Share {
-                budget: self,
-                size: wanted,
-            })
+    /// What is taken of it, in bytes.
+    pub fn used(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn share_within(&self, size: usize, most: usize) -> Option<Share> {
+        let more = |used| Some(used + size).filter(|&sum| sum <= most);
+        let taken = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        taken.ok().map(|_| Share {
+            budget: self.clone(),
+            size,
+        })
     }
 }
 
-/// A part of the budget, given back when it is dropped.
-pub struct Share<'a> {
-    budget: &'a Budget,
-    size: usize,
-}
-
-impl Drop for Share<'_> {
+impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.size, Ordering::AcqRel);
+        self.budget.0.fetch_sub(self.size, Ordering::AcqRel);
     }
 }
 
-/// Copies `source` to its end into `sink`. `length` is what is still to come, in bytes, if known;
-/// `written` counts what the sink has taken, whatever the end.
-pub fn copy<R: Read, W: Write>(
+/// How much a transfer reads at once: more while its sink takes all, little once that is slow.
+#[derive(Debug)]
+pub(super) struct Appetite {
+    size: usize,
+    largest: usize,
+    share: Option<Share>,
+    blocked: Option<Instant>,
+    /// The last time that the sink had no room it needed long.
+    is_slow: bool,
+}
+
+impl Appetite {
+    pub(super) fn new(largest: usize) -> Appetite {
+        Appetite {
+            size: SMALL,
+            largest,
+            share: None,
+            blocked: None,
+            is_slow: false,
+        }
+    }
+
+    /// Whether the sink is one for which large pieces are held ready.
+    pub(super) fn is_slow(&self) -> bool {
+        self.is_slow
+    }
+
+    /// The sink has no room.
+    pub(super) fn is_blocked(&mut self, now: Instant) {
+        self.blocked.get_or_insert(now);
+    }
+
+    /// The sink has taken all that it had.
+    pub(super) fn is_drained(&mut self, now: Instant) {
+        let Some(since) = self.blocked.take() else {
+            return;
+        };
+        self.is_slow = now.saturating_duration_since(since) > SLOW;
+        if self.is_slow {
+            self.size = SMALL;
+            self.share = None;
+        }
+    }
+
+    fn grow(&mut self, budget: &Budget) {
+        let larger = (self.size * GROWTH).min(self.largest);
+        self.share = None;
+        self.share = budget.share(larger);
+        self.size = match self.share {
+            Some(_) => larger,
+            None => SMALL,
+        };
+    }
+
+    fn may_grow(&self) -> bool {
+        self.size < self.largest && !self.is_slow
+    }
+}
+
+/// Where bytes go, and whether some of them have still to be handed over.
+pub(super) trait Sink: Write {
+    fn is_full(&self) -> bool;
+}
+
+/// What ended a step.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The source has come to its proper end.
+    End,
+    /// The source has nothing now.
+    Dry,
+    /// The sink holds something that it could not hand over.
+    Full,
+    /// It is others' turn.
+    Turn,
+    /// Reading failed.
+    Source(io::Error),
+    /// Writing failed.
+    Sink,
+}
+
+/// Copies from `source` to `sink` as far as that goes now. `length` is what is still to come, in bytes, if known; `moved` counts
+/// what the sink has taken, whatever the end.
+pub(super) fn copy<R: Read, W: Sink>(
     source: &mut R,
     sink: &mut W,
     length: Option<u64>,
+    appetite: &mut Appetite,
     budget: &Budget,
-    written: &mut u64,
-) -> Result<(), Failure> {
-    let mut sink = Meter { sink, written };
-    let expected = length
-        .and_then(|length| usize::try_from(length).ok())
-        .unwrap_or(usize::MAX);
-    let mut size = FIRST.min(expected.max(1));
-    let mut share = None;
-    let mut may_grow = true;
+    moved: &mut u64,
+) -> Stop {
+    let mut reads = 0;
+    let begun = *moved;
     loop {
+        let left = length.map(|length| length.saturating_sub(*moved - begun));
+        let expected = left.and_then(|left| usize::try_from(left).ok());
+        let size = appetite
+            .size
+            .min(expected.unwrap_or(usize::MAX))
+            .max(SMALLEST);
+        let is_full = Cell::new(sink.is_full());
         let mut gauge = Gauge {
             source,
+            is_full: &is_full,
             size,
             full_reads: 0,
-            may_grow,
-            failed: false,
+            reads,
+            taken: usize::try_from(*moved - begun).unwrap_or(usize::MAX),
+            may_grow: appetite.may_grow(),
+            stop: None,
+        };
+        let mut meter = Meter {
+            sink,
+            moved,
+            is_full: &is_full,
         };
         // The reader is the outermost and of a concrete type, or `copy` falls back to 8 KiB of its own.
         let mut reader = BufReader::with_capacity(size, &mut gauge);
-        let Err(error) = io::copy(&mut reader, &mut sink) else {
-            return Ok(());
-        };
-        if !is_full(&error) {
-            return Err(if gauge.failed {
-                Failure::Source(error)
-            } else {
-                Failure::Sink(error)
-            });
+        let copied = io::copy(&mut reader, &mut meter);
+        drop(reader);
+        reads = gauge.reads;
+        if copied.is_err() {
+            return Stop::Sink;
         }
-        // Every read was written before the next one, so the reader holds nothing.
-        let larger = (size * GROWTH).min(LARGEST);
-        drop(share);
-        share = budget.share(larger);
-        size = if share.is_some() { larger } else { FREE };
-        may_grow = share.is_some() && size < LARGEST;
+        match gauge.stop {
+            Some(Pause::Grow) => appetite.grow(budget),
+            Some(Pause::Stop(stop)) => return stop,
+            None => return Stop::End,
+        }
     }
 }
 
-/// Counts the reads that fill the buffer, and ends the copy when the buffer should grow.
+/// Ends a copy without an error, by telling of an end that is none.
 struct Gauge<'a, R> {
     source: &'a mut R,
+    is_full: &'a Cell<bool>,
     size: usize,
     full_reads: u32,
+    reads: u32,
+    taken: usize,
     may_grow: bool,
-    failed: bool,
+    stop: Option<Pause>,
+}
+
+enum Pause {
+    Grow,
+    Stop(Stop),
 }
 
 impl<R: Read> Read for Gauge<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.may_grow && self.full_reads == FULL_READS {
-            return Err(io::Error::other(Full));
-        }
-        let read = self.source.read(buffer);
-        match &read {
-            Ok(taken) if *taken == self.size => self.full_reads += 1,
-            Ok(_) => self.full_reads = 0,
-            Err(error) => self.failed = error.kind() != io::ErrorKind::Interrupted,
-        }
-        read
+        let stop = if self.is_full.get() {
+            Pause::Stop(Stop::Full)
+        } else if self.taken >= STEP || self.reads >= STEP_READS || early::stops() {
+            Pause::Stop(Stop::Turn)
+        } else if self.may_grow && self.full_reads == FULL_READS {
+            Pause::Grow
+        } else {
+            self.reads += 1;
+            match self.source.read(buffer) {
+                Ok(taken) => {
+                    self.taken += taken;
+                    self.full_reads = match taken == self.size {
+                        true => self.full_reads + 1,
+                        false => 0,
+                    };
+                    return Ok(taken);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Pause::Stop(Stop::Dry),
+                Err(error) => Pause::Stop(Stop::Source(error)),
+            }
+        };
+        self.stop = Some(stop);
+        Ok(0)
     }
 }
 
 struct Meter<'a, W> {
     sink: &'a mut W,
-    written: &'a mut u64,
+    moved: &'a mut u64,
+    is_full: &'a Cell<bool>,
 }
 
-impl<W: Write> Write for Meter<'_, W> {
+impl<W: Sink> Write for Meter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = self.sink.write(bytes)?;
-        *self.written += taken as u64;
+        *self.moved += taken as u64;
+        self.is_full.set(self.sink.is_full());
         Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
-    }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Full>())
-}
-
-#[derive(Debug)]
-struct Full;
-
-impl std::fmt::Display for Full {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the buffer fills")
-    }
-}
-
-impl std::error::Error for Full {}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    struct Widths(Vec<usize>);
-
-    impl Write for Widths {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.push(bytes.len());
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn the_buffer_grows_to_a_mebibyte_and_gives_its_share_back() {
-        let budget = Budget::default();
-        let length = 64 * 1024 * 1024;
-        let mut writes = Widths(Vec::new());
-        copy(
-            &mut io::repeat(7).take(length),
-            &mut writes,
-            Some(length),
-            &budget,
-            &mut 0,
-        )
-        .unwrap();
-        assert_eq!(writes.0.iter().sum::<usize>() as u64, length);
-        assert_eq!(writes.0.first(), Some(&FIRST));
-        assert!(writes.0.contains(&LARGEST));
-        assert_eq!(budget.used.load(Ordering::Acquire), 0);
-    }
-
-    #[test]
-    fn without_budget_the_buffer_stays_at_64_kib() {
-        let budget = Budget {
-            used: AtomicUsize::new(BUDGET),
-        };
-        let mut writes = Widths(Vec::new());
-        copy(
-            &mut io::repeat(7).take(8 << 20),
-            &mut writes,
-            None,
-            &budget,
-            &mut 0,
-        )
-        .unwrap();
-        assert_eq!(writes.0.iter().max(), Some(&FREE));
-        assert_eq!(writes.0.iter().sum::<usize>(), 8 << 20);
-    }
-
-    #[test]
-    fn each_side_is_blamed_for_its_own_failure() {
-        struct Broken;
-        impl Read for Broken {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::ConnectionReset.into())
-            }
-        }
-        impl Write for Broken {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let budget = Budget::default();
-        let source = copy(&mut Broken, &mut Vec::new(), None, &budget, &mut 0);
-        assert!(matches!(source, Err(Failure::Source(_))));
-        let sink = copy(
-            &mut io::repeat(0).take(5),
-            &mut Broken,
-            None,
-            &budget,
-            &mut 0,
-        );
-        assert!(matches!(sink, Err(Failure::Sink(_))));
     }
 }

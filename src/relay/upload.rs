@@ -1,157 +1,275 @@
 //! A request's body on its way up.
+//!
+//! Owns how the body is read and written, and when which side moved last. Must not know what follows from its end.
 
 use std::io::{self, IoSlice, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::answer::Hearing;
 use super::backend::Link;
-use super::bulk::{Bulk, Sink};
-use super::transfer::{self, Failure};
+use super::exchange::Sides;
+use super::splice::{self, Splicing};
+use super::transfer::{self, Appetite, LARGEST, LARGEST_OF_TLS, Share, Sink, Stop};
 use super::{Relay, Unread};
-use crate::http::{Body, ChunkWriter, Framing, Input};
-use crate::leader::step_down;
-use crate::stream::{Patience, Pipe, Stream, Unblocked, spoke, turned_elsewhere};
+use crate::http::{Body, ChunkWriter, Framing, Input, Reading, is_bad_chunk};
+use crate::stream::Stream;
 
 /// Ciphertext of a big upload is read in pieces of this size: 83 system calls a MiB become 16.
 const READ_AHEAD: usize = 256 * 1024;
 /// Shorter bodies are not worth that buffer.
 const WORTH_READING_AHEAD: u64 = 256 * 1024;
 
-/// What ended an upload.
-pub(super) enum Upload {
+/// Whether the backend was given all of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Uploaded {
+    /// All, to the last chunk.
+    Whole,
+    /// The upload was stopped. Whatever comes next on that connection would be taken for the rest.
+    Partly,
+}
+
+/// A body on its way up.
+#[derive(Debug)]
+pub(super) struct Upload {
+    framing: Framing,
+    reading: Option<Reading>,
+    appetite: Appetite,
+    splice: Splicing,
+    ahead: Option<Share>,
+    /// The last chunk, or all of a length, was handed to the backend's stream.
+    is_finished: bool,
+    waits_for_backend: bool,
+    moved: Instant,
+    /// What the backend's socket had taken when it was looked at last.
+    sent: u64,
+}
+
+/// How far it is.
+pub(super) enum Progress {
     /// The backend has it all.
     Whole,
-    /// The backend answered or closed before it had all; this much is left.
-    Stopped(Unread),
-    /// The client did not send it all, or not properly.
-    Cut(io::Error),
+    /// One of the sides has to move first.
+    Waits,
+    /// It is others' turn.
+    Turn,
+    /// The backend takes no more.
+    Refused,
+    /// The client did not send it all.
+    Cut,
+    /// The client sent what is no body.
+    Malformed(io::Error),
 }
 
-/// Sends the client's body to the backend, until one of the two ends it. `up` counts its bytes.
-pub(super) fn run(
-    relay: &Relay,
-    client: &mut Input<Stream>,
-    framing: Framing,
-    link: &mut Link,
-    hearing: &mut Hearing,
-    up: &mut u64,
-) -> Upload {
-    // A client that pauses must not keep the backend's early answer from us.
-    let backend = link.input.stream().socket().clone();
-    client.stream_mut().patience = Patience::Watching(backend);
-    let is_big = !matches!(framing, Framing::Length(length) if length < WORTH_READING_AHEAD);
-    let share = is_big.then(|| relay.budget.share(READ_AHEAD)).flatten();
-    if is_big {
-        // It may never have to wait, and take seconds all the same.
-        step_down();
-    }
-    if share.is_some() {
-        client.stream_mut().read_ahead(READ_AHEAD);
-    }
-    let mut body = Body::new(client, framing);
-    let upload = pump(relay, &mut body, framing, link, hearing, up);
-    let client = body.into_input().stream_mut();
-    client.read_as_needed();
-    client.patience = Patience::Full;
-    upload
-}
-
-fn pump(
-    relay: &Relay,
-    body: &mut Body<'_, Stream>,
-    framing: Framing,
-    link: &mut Link,
-    hearing: &mut Hearing,
-    up: &mut u64,
-) -> Upload {
-    let bulk = Bulk::of(body, link.input.stream(), &relay.budget);
-    // What either says must be heard while the other has no room, or nothing to give.
-    let mut bulk = bulk.and_then(|bulk| {
-        let client = Unblocked::new(body.stream_mut().socket()).ok()?;
-        let backend = Unblocked::new(link.input.stream().socket()).ok()?;
-        Some((bulk, client, backend))
-    });
-    loop {
-        let mut backend = Uphill {
-            relay,
-            link,
-            hearing,
-        };
-        let copied = match framing {
-            Framing::Chunked => {
-                let mut chunks = ChunkWriter::new(&mut backend);
-                transfer::copy(body, &mut chunks, None, &relay.budget, up)
-                    .and_then(|()| chunks.finish(b"").map_err(Failure::Sink))
-            }
-            _ => {
-                let carried = match &mut bulk {
-                    Some((bulk, ..)) => bulk.carry(body, &mut backend, up),
-                    None => Ok(()),
-                };
-                let length = body.remaining_length();
-                if carried.is_ok() {
-                    // All is done, or the rest cannot go this way.
-                    bulk = None;
-                }
-                carried.and_then(|()| transfer::copy(body, &mut backend, length, &relay.budget, up))
-            }
-        };
-        match copied.and_then(|()| backend.flush().map_err(Failure::Sink)) {
-            Ok(()) => return Upload::Whole,
-            Err(Failure::Source(error)) if turned_elsewhere(&error) => {
-                if hearing.look(link) {
-                    break;
-                }
-            }
-            Err(Failure::Source(error)) => return Upload::Cut(error),
-            // It answered, or it is gone; perhaps it answered before it went.
-            Err(Failure::Sink(_)) => break,
+impl Upload {
+    pub(super) fn new(
+        framing: Framing,
+        client: &mut Stream,
+        relay: &Relay,
+        now: Instant,
+    ) -> Upload {
+        let is_big = !matches!(framing, Framing::Length(length) if length < WORTH_READING_AHEAD);
+        let share = (is_big && client.is_tls()).then(|| relay.budget.share(READ_AHEAD));
+        Upload {
+            framing,
+            reading: Some(Reading::new(framing)),
+            appetite: Appetite::new(match client.is_tls() {
+                true => LARGEST_OF_TLS,
+                false => LARGEST,
+            }),
+            splice: Splicing::Possible,
+            ahead: share.flatten(),
+            is_finished: false,
+            waits_for_backend: false,
+            moved: now,
+            sent: 0,
         }
     }
-    Upload::Stopped(
-        body.remaining_length()
-            .map_or(Unread::Unknown, Unread::Exactly),
-    )
+
+    /// When whoever is waited for has been still for too long.
+    pub(super) fn deadline(&self, silence: Duration) -> Instant {
+        self.moved + silence
+    }
+
+    /// Whether it is the backend who has to move.
+    pub(super) fn waits_for_backend(&self) -> bool {
+        self.waits_for_backend
+    }
+
+    /// Whether the client has sent all of it.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.is_finished || self.reading.as_ref().is_some_and(Reading::is_complete)
+    }
+
+    /// Whether the backend has all of it.
+    pub(super) fn is_whole(&self, backend: &Stream) -> bool {
+        let has_last = match self.framing {
+            Framing::Chunked => self.is_finished,
+            _ => self.has_arrived() && self.splice.is_empty(),
+        };
+        has_last && !backend.has_unsent()
+    }
+
+    /// Leaves the client's stream as it was; how much of the body was not read.
+    pub(super) fn leave(&mut self, client: &mut Input<Stream>) -> Unread {
+        client.stream_mut().read_as_needed();
+        self.ahead = None;
+        match &self.reading {
+            Some(reading) => reading
+                .remaining_length()
+                .map_or(Unread::Unknown, Unread::Exactly),
+            None => Unread::Unknown,
+        }
+    }
+
+    /// Brings up what there is.
+    pub(super) fn run(
+        &mut self,
+        link: &mut Link,
+        sides: &mut Sides<'_, '_>,
+        up: &mut u64,
+    ) -> Progress {
+        let now = sides.cx.now;
+        let Some(reading) = self.reading.take() else {
+            return Progress::Cut;
+        };
+        self.lend_buffer(sides);
+        let before = *up;
+        let mut body = Body::resume(sides.client, reading);
+        let progress = self.pump(&mut body, link.input.stream_mut(), sides.relay, now, up);
+        self.reading = Some(body.pause());
+        sides.client.stream_mut().read_as_needed();
+        let sent = link.input.stream().sent();
+        if *up != before || sent != self.sent {
+            self.moved = now;
+        }
+        self.sent = sent;
+        progress
+    }
+
+    /// Ciphertext is read in large pieces while the body moves.
+    fn lend_buffer(&mut self, sides: &mut Sides<'_, '_>) {
+        if self.appetite.is_slow() {
+            // Who is slow keeps no large buffer from others.
+            self.ahead = None;
+        }
+        if self.ahead.is_some() {
+            sides.client.stream_mut().read_ahead(READ_AHEAD);
+        }
+    }
+
+    fn pump(
+        &mut self,
+        body: &mut Body<'_, Stream>,
+        backend: &mut Stream,
+        relay: &Relay,
+        now: Instant,
+        up: &mut u64,
+    ) -> Progress {
+        loop {
+            match backend.push() {
+                Err(_) => return Progress::Refused,
+                Ok(crate::stream::Progress::Waits(_)) => return self.blocked(now),
+                Ok(crate::stream::Progress::Done) => self.appetite.is_drained(now),
+            }
+            if self.is_finished {
+                return Progress::Whole;
+            }
+            let stop = self.copy(body, backend, relay, up);
+            self.waits_for_backend = false;
+            match stop {
+                Stop::End => {
+                    if self.framing == Framing::Chunked
+                        && ChunkWriter::new(&mut *backend).finish(b"").is_err()
+                    {
+                        return Progress::Refused;
+                    }
+                    self.is_finished = true;
+                }
+                // A step that ended early is told of by nobody.
+                Stop::Dry if body.stream_mut().may_have_more() => return Progress::Turn,
+                Stop::Dry => return Progress::Waits,
+                Stop::Full => return self.blocked(now),
+                Stop::Turn => return Progress::Turn,
+                Stop::Source(error) if is_bad_chunk(&error) => return Progress::Malformed(error),
+                Stop::Source(_) => return Progress::Cut,
+                Stop::Sink => return Progress::Refused,
+            }
+        }
+    }
+
+    fn blocked(&mut self, now: Instant) -> Progress {
+        self.waits_for_backend = true;
+        self.appetite.is_blocked(now);
+        Progress::Waits
+    }
+
+    fn copy(
+        &mut self,
+        body: &mut Body<'_, Stream>,
+        backend: &mut Stream,
+        relay: &Relay,
+        up: &mut u64,
+    ) -> Stop {
+        let length = body.remaining_length();
+        if self.framing == Framing::Chunked {
+            let mut chunks = Chunks(ChunkWriter::new(Tracked(backend)));
+            return transfer::copy(
+                body,
+                &mut chunks,
+                length,
+                &mut self.appetite,
+                &relay.budget,
+                up,
+            );
+        }
+        splice::carry(
+            &mut self.splice,
+            body,
+            backend,
+            &mut self.appetite,
+            &relay.budget,
+            up,
+        )
+    }
 }
 
-/// The way up to the backend: each write looks first whether it has answered.
-struct Uphill<'a> {
-    relay: &'a Relay,
-    link: &'a mut Link,
-    hearing: &'a mut Hearing,
+impl Sink for Stream {
+    fn is_full(&self) -> bool {
+        self.has_unsent()
+    }
 }
 
-impl Write for Uphill<'_> {
+/// A stream that is written to in chunks.
+pub(super) struct Chunks<'a>(pub(super) ChunkWriter<Tracked<'a>>);
+
+/// The stream under a chunk writer, which does not show it.
+pub(super) struct Tracked<'a>(pub(super) &'a mut Stream);
+
+impl Write for Tracked<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
+        self.0.write(bytes)
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.unless_answered(|stream, silence| stream.write_unless_spoken(pieces, silence))
+        self.0.write_vectored(pieces)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.unless_answered(|stream, silence| stream.flush_unless_spoken(silence))
+        self.0.flush()
     }
 }
 
-impl Sink for Uphill<'_> {
-    fn pour(&mut self, pipe: &mut Pipe) -> io::Result<usize> {
-        self.unless_answered(|stream, silence| stream.pour_unless_spoken(pipe, silence))
+impl Write for Chunks<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
-impl Uphill<'_> {
-    /// Does it again as long as what the backend says is no final answer.
-    fn unless_answered<T>(
-        &mut self,
-        mut work: impl FnMut(&mut Stream, Duration) -> io::Result<T>,
-    ) -> io::Result<T> {
-        loop {
-            match work(self.link.input.stream_mut(), self.relay.body_timeout) {
-                Err(error) if spoke(&error) && !self.hearing.look(self.link) => {}
-                done => return done,
-            }
-        }
+impl Sink for Chunks<'_> {
+    fn is_full(&self) -> bool {
+        self.0.inner().0.has_unsent()
     }
 }

@@ -36,7 +36,7 @@ pub fn prepare(
         roots: &roots,
         timeout: settings.auth_timeout,
         cache: settings.auth_cache,
-        workers: settings.workers,
+        workers: settings.workers.unwrap_or(256),
     });
     match made {
         Ok(api) => {

@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::net::SocketFlags;
 
@@ -25,7 +24,6 @@ pub struct Listener {
     fd: OwnedFd,
     url: String,
     tls: Option<Arc<rustls::ServerConfig>>,
-    silence: Duration,
     is_handed_over: bool,
 }
 
@@ -41,12 +39,10 @@ enum Family {
 }
 
 impl Listener {
-    /// Binds `listen`, or takes what was handed over for it. `tls` is for `https://`; `silence` is the idle time-out of
-    /// an accepted connection's bodies.
+    /// Binds `listen`, or takes what was handed over for it. `tls` is for `https://`.
     pub fn bind(
         listen: &Listen,
         tls: Option<&Arc<rustls::ServerConfig>>,
-        silence: Duration,
         handed_over: &mut HandedOver,
     ) -> io::Result<Listener> {
         let given = handed_over.len();
@@ -67,7 +63,6 @@ impl Listener {
             fd,
             url,
             tls: tls.map(Arc::clone),
-            silence,
             is_handed_over,
         })
     }
@@ -75,7 +70,8 @@ impl Listener {
     /// The next client, and who it is. `None` when it is of no use: it is gone already, or TLS
     /// cannot begin.
     pub fn accept(&self) -> rustix::io::Result<Option<(Stream, Peer)>> {
-        let (fd, address) = rustix::net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC)?;
+        let (fd, address) =
+            rustix::net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
         // Asked later, the address of a client that has reset meanwhile would be unknown.
         let peer = match (address.map(SocketAddr::try_from), &self.family) {
             // A v4-mapped peer is its IPv4 address, everywhere.
@@ -85,9 +81,6 @@ impl Listener {
         };
         let socket = Socket::new(fd);
         socket.send_at_once();
-        if socket.time_out_after(self.silence).is_err() {
-            return Ok(None);
-        }
         let Some(config) = &self.tls else {
             return Ok(Some((Stream::clear(socket), peer)));
         };
@@ -100,11 +93,6 @@ impl Listener {
     /// Whether somebody else holds it open, so that its queue does not end with this.
     pub fn is_handed_over(&self) -> bool {
         self.is_handed_over
-    }
-
-    /// Whether its clients speak TLS.
-    pub fn is_tls(&self) -> bool {
-        self.tls.is_some()
     }
 }
 

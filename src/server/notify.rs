@@ -8,7 +8,7 @@ use std::thread;
 
 use sd_notify::NotifyState;
 
-use super::poller::Poller;
+use crate::reactor::{Reactor, Task};
 
 /// Signs of life in the time after which systemd takes the gate for dead.
 const SIGNS: u32 = 4;
@@ -31,22 +31,17 @@ pub fn stopping() {
     say(NotifyState::Stopping);
 }
 
-/// Gives signs of life if systemd waits for them (`WatchdogSec=`), for as long as the poller goes round and a worker leads. One
-/// that waits for a backend is no sign of death, and where nobody leads everybody stands still.
-pub fn give_signs_of_life(poller: Arc<Poller>) -> io::Result<()> {
+/// Gives signs of life if systemd waits for them (`WatchdogSec=`), for as long as every loop goes round. A thread that waits for a
+/// hash or an API is no sign of death, and where a loop stands still its clients do.
+pub fn give_signs_of_life<T: Task>(reactor: Arc<Reactor<T>>) -> io::Result<()> {
     let Some(patience) = sd_notify::watchdog_enabled() else {
         return Ok(());
     };
     let signs = move || {
-        let mut seen = poller.turns();
         loop {
-            poller.nudge();
-            thread::sleep(patience / SIGNS);
-            let now = poller.turns();
-            if now != seen {
+            if reactor.is_alive(patience / SIGNS) {
                 say(NotifyState::Watchdog);
             }
-            seen = now;
         }
     };
     thread::Builder::new()

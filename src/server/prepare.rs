@@ -220,13 +220,13 @@ fn authority(
     warnings: &mut Vec<String>,
     words: &mut Vec<String>,
 ) -> Option<Authority> {
-    let api = asking::prepare(settings, faults, words).map(|api| Authority::Api(Box::new(api)));
+    let api = asking::prepare(settings, faults, words).map(|api| Authority::Api(Arc::new(api)));
     let users = users(settings, faults, warnings, words);
     let guesses = Guesses {
         most: settings.guesses,
         exempt: settings.guesses_exempt.clone(),
     };
-    api.or_else(|| users.map(|users| Authority::Htpasswd(Box::new(Htpasswd::new(users, guesses)))))
+    api.or_else(|| users.map(|users| Authority::Htpasswd(Htpasswd::new(users, guesses))))
 }
 
 fn users(
@@ -299,12 +299,7 @@ fn backends(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<Backend> {
             _ => None,
         };
         let timeouts = settings.timeouts;
-        backends.push(Backend::new(
-            backend.value.clone(),
-            tls,
-            timeouts.connect,
-            timeouts.body,
-        ));
+        backends.push(Backend::new(backend.value.clone(), tls, timeouts.connect));
     }
     backends
 }

@@ -1,187 +1,262 @@
-//! One socket, TCP or Unix: reads and writes that wait, that never wait, or that wait for two
-//! peers at once.
+//! One socket, TCP or Unix, and every call on it. None of them waits.
 //!
-//! Owns the descriptor and every system call on it. It knows nothing of TLS or HTTP. The socket
-//! itself always blocks; a call that must not wait says so itself (`MSG_DONTWAIT`), so that
-//! changing from one way to the other costs no system call.
+//! Owns the descriptor, and what is known of its readiness: a call that the kernel would answer with `EAGAIN` is not made. It
+//! knows nothing of TLS or HTTP.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::sockopt::{self, Timeout};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, sockopt};
 
-use crate::leader::{leads, step_down};
+use super::early;
+use super::poll::{Poll, Registration};
+use super::readiness::{ENDED, READ, Readiness, TORN, URGENT, WRITE};
 
-/// What a call does when the kernel has nothing to give or no room to take.
-#[derive(Clone, Debug, Default)]
-pub enum Patience {
-    /// Returns `WouldBlock` at once: the way with everyone who has not been let in.
-    #[default]
-    None,
-    /// Waits until the socket's own time-out.
-    Full,
-    /// Waits, and a read also ends with [`turned_elsewhere`] when this other socket turns readable.
-    Watching(Socket),
-}
-
-/// What one wait on a socket is for.
+/// What a socket is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// Until bytes, an end or an error can be read.
+    /// Bytes, an end or an error can be read.
     Read,
-    /// Until bytes can be written.
+    /// Bytes can be written.
     Write,
 }
 
-/// A connected socket. Clones share the descriptor, which closes with the last of them.
-#[derive(Clone, Debug)]
-pub struct Socket(Arc<OwnedFd>);
+/// A connected socket, or one that connects.
+#[derive(Debug)]
+pub struct Socket {
+    readiness: Arc<Readiness>,
+    registration: Option<Registration>,
+    is_local: bool,
+    fd: OwnedFd,
+}
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
 impl Socket {
-    /// Takes over a connected descriptor.
+    /// Takes over a descriptor that does not block.
     pub fn new(fd: impl Into<OwnedFd>) -> Socket {
-        Socket(Arc::new(fd.into()))
+        let fd = fd.into();
+        let is_local = !sockopt::socket_domain(&fd)
+            .is_ok_and(|family| matches!(family, AddressFamily::INET | AddressFamily::INET6));
+        Socket {
+            readiness: Arc::new(Readiness::new()),
+            registration: None,
+            is_local,
+            fd,
+        }
+    }
+
+    /// As [`new`](Self::new), for a descriptor whose connection is under way: it can do nothing until that is reported.
+    pub fn connecting(fd: impl Into<OwnedFd>) -> Socket {
+        let socket = Socket::new(fd);
+        socket.readiness.take(READ);
+        socket.readiness.take(WRITE);
+        socket
+    }
+
+    /// Has `poll` report on it, to `owner`. Once for each socket; later calls change the owner.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl`, and where another poll has it.
+    pub fn report_to(&mut self, poll: &Arc<Poll>, owner: u64) -> io::Result<()> {
+        self.readiness.belongs_to(owner);
+        match &self.registration {
+            Some(registration) if registration.is_in(poll) => Ok(()),
+            Some(_) => Err(io::Error::other("another loop has this socket")),
+            None => {
+                self.registration = Some(poll.register(&self.fd, &self.readiness)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether it is a Unix socket.
+    pub fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// Without this an answer over TLS stalls for 40 ms. Unix sockets refuse the option and need it not.
     pub fn send_at_once(&self) {
-        let _ = sockopt::set_tcp_nodelay(self, true);
+        if !self.is_local {
+            let _ = sockopt::set_tcp_nodelay(self, true);
+        }
     }
 
-    /// Time-out of every waiting read and write, a time of silence and never a total.
-    pub fn time_out_after(&self, silence: Duration) -> io::Result<()> {
-        sockopt::set_socket_timeout(self, Timeout::Recv, Some(silence))?;
-        sockopt::set_socket_timeout(self, Timeout::Send, Some(silence))?;
-        Ok(())
+    /// Whether the last word of the kernel was that `interest` can be served.
+    pub fn is_ready(&self, interest: Interest) -> bool {
+        self.readiness.has(match interest {
+            Interest::Read => READ,
+            Interest::Write => WRITE,
+        })
     }
 
-    /// The address of our own end, which the peer has connected to; a Unix socket has none.
+    /// Whether the peer sends nothing any more but what is here already.
+    pub fn has_ended(&self) -> bool {
+        self.readiness.has(ENDED)
+    }
+
+    /// Whether both directions are over, or it was reset.
+    pub fn is_torn(&self) -> bool {
+        self.readiness.has(TORN)
+    }
+
+    /// The address and port that the peer connected to, if it is one of those.
     pub fn own_address(&self) -> Option<SocketAddr> {
         let address = SocketAddr::try_from(rustix::net::getsockname(self).ok()?).ok()?;
         Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
     /// Reads once.
-    pub fn receive(&self, buffer: &mut [u8], patience: &Patience) -> io::Result<usize> {
-        match patience {
-            Patience::None => {
-                Ok(rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT).map(|(n, _)| n)?)
-            }
-            Patience::Full => {
-                step_down();
-                rustix::net::recv(self, &mut *buffer, RecvFlags::empty())
-                    .map(|(n, _)| n)
-                    .map_err(patient)
-            }
-            Patience::Watching(other) => loop {
-                match self.receive(buffer, &Patience::None) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    done => return done,
-                }
-                self.wait_beside(other, self.silence()?)?;
-            },
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing is there, else those of `recv`.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_ready(Interest::Read) && early::hides() {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        self.receive_with(buffer, RecvFlags::DONTWAIT)
     }
 
-    /// Throws away up to 64 KiB of what has come, without waiting; how much it was, `0` at the end.
+    /// Throws away up to 64 KiB of what has come; how much it was, `0` at the end.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
     pub fn discard(&self) -> io::Result<usize> {
         let mut scratch = [0; 64 * 1024];
         // TCP then copies nothing (tcp(7)); other sockets do as ever.
-        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-        Ok(rustix::net::recv(self, &mut scratch, flags).map(|(taken, _)| taken)?)
+        self.receive_with(&mut scratch, RecvFlags::DONTWAIT | RecvFlags::TRUNC)
+    }
+
+    fn receive_with(&self, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+        if !self.readiness.take(READ) || self.is_postponed() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let room = early::share_of(buffer.len());
+        let buffer = buffer.get_mut(..room).unwrap_or_default();
+        let received = rustix::net::recv(self, buffer, flags).map(|(taken, _)| taken);
+        match received {
+            Err(Errno::AGAIN) => {}
+            // Less than there was room for is all there is, unless an end lies behind it, or something that stops a read.
+            Ok(taken) if taken > 0 && taken < room && self.tells_of_more() => {}
+            _ => self.readiness.set(READ),
+        }
+        Ok(received?)
+    }
+
+    /// Whether the kernel is sure to report what comes behind a read that got less than it asked for.
+    pub(super) fn tells_of_more(&self) -> bool {
+        self.registration.is_some() && !self.is_local && !self.readiness.has(ENDED | TORN | URGENT)
     }
 
     /// Writes once, from several pieces.
-    pub fn send(&self, pieces: &[IoSlice<'_>], patience: &Patience) -> io::Result<usize> {
-        let waits = !matches!(patience, Patience::None);
-        if !waits || leads() {
-            // What is short has room nearly always, and then nobody has to lead in this one's place.
-            match self.send_once(pieces, SendFlags::DONTWAIT) {
-                Err(rustix::io::Errno::AGAIN) if waits => step_down(),
-                sent => return Ok(sent?),
-            }
+    ///
+    /// # Errors
+    /// `WouldBlock` where there is no room, else those of `send`.
+    pub fn send(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        if !self.readiness.take(WRITE) || self.is_postponed() {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.send_once(pieces, SendFlags::empty()).map_err(patient)
-    }
-
-    fn send_once(&self, pieces: &[IoSlice<'_>], flags: SendFlags) -> rustix::io::Result<usize> {
-        let flags = flags | SendFlags::NOSIGNAL;
-        match pieces {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let first = pieces.iter().find(|piece| !piece.is_empty());
+        let few = first.and_then(|first| first.get(..early::share_of(first.len())));
+        let is_cut = few.map(<[u8]>::len) < first.map(|first| first.len());
+        let sent = match pieces {
+            _ if is_cut => rustix::net::send(self, few.unwrap_or_default(), flags),
             [one] => rustix::net::send(self, one, flags),
             many => rustix::net::sendmsg(self, many, &mut SendAncillaryBuffer::default(), flags),
+        };
+        if sent != Err(Errno::AGAIN) {
+            self.readiness.set(WRITE);
         }
+        Ok(sent?)
     }
 
-    /// Whether a read would return now: bytes, an end or an error. Takes nothing.
-    pub fn is_readable(&self) -> bool {
+    /// Has `splice` read from here or write to here, with the same bookkeeping as [`receive`](Self::receive) and
+    /// [`send`](Self::send).
+    pub(super) fn spliced(
+        &self,
+        interest: Interest,
+        splice: impl FnOnce(&OwnedFd) -> rustix::io::Result<usize>,
+    ) -> io::Result<usize> {
+        let bit = match interest {
+            Interest::Read => READ,
+            Interest::Write => WRITE,
+        };
+        if !self.readiness.take(bit) || self.is_postponed() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let moved = splice(&self.fd);
+        if moved != Err(Errno::AGAIN) {
+            self.readiness.set(bit);
+        }
+        Ok(moved?)
+    }
+
+    /// Whether this call is to find nothing, as if the kernel had said so: it reports again what it could have had.
+    fn is_postponed(&self) -> bool {
+        let registration = self.registration.as_ref();
+        registration
+            .is_some_and(|registration| early::postpones() && registration.report_again(&self.fd))
+    }
+
+    /// Whether a read would return now, asked of the kernel: bytes, an end or an error. Takes nothing.
+    pub fn has_something(&self) -> bool {
         let mut byte = [0];
         match rustix::net::recv(self, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
             Ok(_) => true,
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => false,
+            Err(Errno::AGAIN | Errno::INTR) => false,
             Err(_) => true,
         }
     }
 
-    /// Waits until `interest` can be served; `false` when `limit` passed first.
+    /// Whether an urgent byte has come, at which a read stops.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.readiness.has(URGENT)
+    }
+
+    /// Has the next read ask the kernel, whatever it last said.
+    pub(super) fn look_again(&self) {
+        self.readiness.set(READ);
+    }
+
+    /// How a connection attempt has ended.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn connected(&self) -> io::Result<()> {
+        sockopt::socket_error(self)??;
+        Ok(())
+    }
+
+    /// Waits, on this thread, until `interest` can be served; `false` when `limit` passed first. For the commands that talk to
+    /// one peer and have nothing else to do.
+    ///
+    /// # Errors
+    /// Those of `poll`.
     pub fn wait(&self, interest: Interest, limit: Duration) -> io::Result<bool> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let flags = match interest {
             Interest::Read => PollFlags::IN | PollFlags::RDHUP,
             Interest::Write => PollFlags::OUT,
         };
-        let mut fds = [PollFd::new(self, flags)];
-        poll(&mut fds, limit)
-    }
-
-    /// Waits until this socket is writable or readable; where it is both, it is writable.
-    pub fn wait_either_way(&self, limit: Duration) -> io::Result<Interest> {
-        let mut fds = [PollFd::new(self, PollFlags::IN | PollFlags::OUT)];
-        if !poll(&mut fds, limit)? {
-            return Err(silent());
-        }
-        let is_writable = |fd: &PollFd<'_>| fd.revents().contains(PollFlags::OUT);
-        Ok(match fds.first().is_some_and(is_writable) {
-            true => Interest::Write,
-            false => Interest::Read,
-        })
-    }
-
-    /// Waits for another read of something that is awaited since `begun`: no longer than the time-out of a read that began
-    /// then.
-    pub(super) fn wait_since(&self, begun: Instant, patience: &Patience) -> io::Result<()> {
-        let left = self.silence()?.saturating_sub(begun.elapsed());
-        if let Patience::Watching(other) = patience {
-            return self.wait_beside(other, left);
-        }
-        match !left.is_zero() && self.wait(Interest::Read, left)? {
-            true => Ok(()),
-            false => Err(silent()),
-        }
-    }
-
-    /// Waits until this socket is readable. Ends with `ConnectionAborted` when `other` is torn down
-    /// meanwhile (reset or closed both ways; a half-close is no reason), with `TimedOut` after `limit`.
-    pub fn wait_unless_torn(&self, other: &Socket, limit: Duration) -> io::Result<()> {
-        let mut fds = [
-            PollFd::new(self, PollFlags::IN),
-            PollFd::new(other, PollFlags::empty()),
-        ];
-        if !poll(&mut fds, limit)? {
-            return Err(silent());
-        }
-        match fds.first().is_some_and(|fd| !fd.revents().is_empty()) {
-            true => Ok(()),
-            false => Err(io::ErrorKind::ConnectionAborted.into()),
+        let limit = Timespec::try_from(limit).ok();
+        loop {
+            match poll(&mut [PollFd::new(self, flags)], limit.as_ref()) {
+                Ok(ready) => {
+                    self.readiness.set(READ | WRITE);
+                    return Ok(ready > 0);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 
@@ -194,95 +269,22 @@ impl Socket {
     pub fn abort_on_close(&self, abort: bool) {
         let _ = sockopt::set_socket_linger(self, abort.then_some(Duration::ZERO));
     }
-
-    /// The time-out of its reads.
-    pub(super) fn silence(&self) -> io::Result<Duration> {
-        Ok(sockopt::socket_timeout(self, Timeout::Recv)?.unwrap_or(Duration::MAX))
-    }
-
-    /// Waits until this socket is readable. Ends with [`turned_elsewhere`] when `other` turns readable first.
-    pub(super) fn wait_beside(&self, other: &Socket, limit: Duration) -> io::Result<()> {
-        let mut fds = [
-            PollFd::new(self, PollFlags::IN),
-            PollFd::new(other, PollFlags::IN),
-        ];
-        if !poll(&mut fds, limit)? {
-            return Err(silent());
-        }
-        match fds.first().is_some_and(|fd| !fd.revents().is_empty()) {
-            true => Ok(()),
-            false => Err(io::Error::other(TurnedElsewhere)),
-        }
-    }
 }
 
-/// Whether a read ended because the watched socket turned readable, and may be taken up again.
-pub fn turned_elsewhere(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<TurnedElsewhere>())
-}
-
-/// Whether a wait took too long.
-pub fn timed_out(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::TimedOut
-}
-
-/// The kernel's word for a wait that took too long is the same as for one that was not wanted.
-pub(super) fn patient(error: rustix::io::Errno) -> io::Error {
-    match error {
-        rustix::io::Errno::AGAIN => silent(),
-        other => other.into(),
-    }
-}
-
-pub(super) fn silent() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "nothing moved in time")
-}
-
-#[derive(Debug)]
-struct TurnedElsewhere;
-
-impl std::fmt::Display for TurnedElsewhere {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the other side has something to say")
-    }
-}
-
-impl std::error::Error for TurnedElsewhere {}
-
-/// `poll(2)` that survives signals; `false` when `limit` passed. A signal starts the limit anew,
-/// which is harmless: signals are rare and end the process soon.
-fn poll(fds: &mut [PollFd<'_>], limit: Duration) -> io::Result<bool> {
-    if !limit.is_zero() {
-        step_down();
-    }
-    let limit = Timespec::try_from(limit).ok();
-    loop {
-        match rustix::event::poll(fds, limit.as_ref()) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// A socket with a patience, as rustls and `std::io` want to see it.
-pub(super) struct With<'a>(pub &'a Socket, pub &'a Patience);
-
-impl Read for With<'_> {
+/// As rustls and `std::io` want to see it.
+impl Read for &Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.receive(buffer, self.1)
+        self.receive(buffer)
     }
 }
 
-impl Write for With<'_> {
+impl Write for &Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.send(&[IoSlice::new(bytes)], self.1)
+        self.send(&[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.send(pieces, self.1)
+        self.send(pieces)
     }
 
     fn flush(&mut self) -> io::Result<()> {

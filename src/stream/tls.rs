@@ -6,11 +6,9 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::time::Instant;
 
 use super::ahead::Ahead;
-use super::socket::With;
-use super::{Interest, Patience, Progress, Socket};
+use super::{Interest, Progress, Socket};
 
 /// Records without content in a row that end any connection. A handshake has a dozen, its fragments counted; a peer that
 /// changes its keys or pads what it sends stays far below.
@@ -28,12 +26,34 @@ pub(super) struct Tls {
     pub(super) connection: rustls::Connection,
     /// Ciphertext read from the socket ahead of rustls, which itself reads 16 KiB at most.
     pub(super) ahead: Ahead,
+    /// Ciphertext that the socket has taken, in bytes.
+    pub(super) sent: u64,
 }
 
 impl Tls {
+    pub(super) fn new(connection: rustls::Connection) -> Tls {
+        Tls {
+            ahead: match &connection {
+                rustls::Connection::Server(_) => Ahead::of_server(),
+                rustls::Connection::Client(_) => Ahead::default(),
+            },
+            connection,
+            sent: 0,
+        }
+    }
+
+    /// Whether there is something to be read without the socket: content, or the end.
     pub(super) fn has_plaintext(&mut self) -> bool {
         match self.connection.process_new_packets() {
             Ok(state) => state.plaintext_bytes_to_read() > 0 || state.peer_has_closed(),
+            Err(_) => true,
+        }
+    }
+
+    /// Whether the peer has said that it sends nothing more.
+    pub(super) fn has_ended(&mut self) -> bool {
+        match self.connection.process_new_packets() {
+            Ok(state) => state.peer_has_closed(),
             Err(_) => true,
         }
     }
@@ -50,20 +70,18 @@ impl Tls {
 
     /// Reads once from the socket (or from what was read ahead) and decrypts. `Ok(0)` is the end. To be called only where
     /// there is no plaintext to be read.
-    pub(super) fn take_in(&mut self, socket: &Socket, patience: &Patience) -> io::Result<usize> {
+    pub(super) fn take_in(&mut self, socket: &Socket) -> io::Result<usize> {
         if self.ahead.records.without_content() >= MOST_WITHOUT_CONTENT {
             return Err(io::Error::new(io::ErrorKind::InvalidData, Contentless));
         }
         let was_handshaking = self.connection.is_handshaking();
-        let taken = self.connection.read_tls(&mut Source {
-            ahead: &mut self.ahead,
-            socket: With(socket, patience),
-        })?;
+        let ahead = &mut self.ahead;
+        let taken = self.connection.read_tls(&mut Source { ahead, socket })?;
         let state = match self.connection.process_new_packets() {
             Ok(state) => state,
             Err(error) => {
                 // The alert that says why, if the socket takes it.
-                let _ = self.flush(socket, &Patience::None);
+                let _ = self.flush(socket);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         };
@@ -75,56 +93,30 @@ impl Tls {
         }
         if self.connection.wants_write() && !is_handshaking {
             // A key update is answered.
-            self.flush(socket, patience)?;
+            self.flush(socket)?;
         }
         Ok(taken)
     }
 
-    pub(super) fn read(
-        &mut self,
-        socket: &Socket,
-        patience: &Patience,
-        buffer: &mut [u8],
-    ) -> io::Result<usize> {
-        let is_impatient = matches!(patience, Patience::None);
-        let mut reads = 0;
-        // When this began to wait, if records without content have come since: they are no reason to wait longer.
-        let mut waits_since = None;
-        loop {
+    /// As a read of the stream. `WouldBlock` also where it is others' turn: more may be there then, see
+    /// [`Stream::may_have_more`](super::Stream::may_have_more).
+    pub(super) fn read(&mut self, socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+        for _ in 0..MOST_READS {
             match self.connection.reader().read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(taken) if taken > 0 => return Ok(taken + self.read_more(socket, buffer, taken)?),
+                Ok(taken) if taken > 0 => return Ok(taken + self.read_more(socket, buffer, taken)),
                 done => return done,
             }
-            if is_impatient {
-                if self.is_others_turn(reads) {
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                self.take_in(socket, patience)?;
-            } else {
-                if let Some(begun) = waits_since
-                    && self.ahead.is_empty()
-                {
-                    socket.wait_since(begun, patience)?;
-                }
-                let begun = waits_since.unwrap_or_else(Instant::now);
-                let before = self.ahead.records.without_content();
-                self.take_in(socket, patience)?;
-                // Bytes of a record that is not whole are bytes that move.
-                waits_since = (self.ahead.records.without_content() > before).then_some(begun);
-            }
-            reads += 1;
+            self.take_in(socket)?;
+        }
+        match self.connection.reader().read(buffer) {
+            Ok(taken) if taken > 0 => Ok(taken + self.read_more(socket, buffer, taken)),
+            done => done,
         }
     }
 
-    /// Whether a step that does not wait has read often enough for now. The kernel tells of what is still there, but not of
-    /// what was read ahead.
-    pub(super) fn is_others_turn(&self, reads: usize) -> bool {
-        reads >= MOST_READS && self.ahead.is_empty()
-    }
-
     /// Fills the rest of `buffer` from what was read ahead, without touching the socket.
-    fn read_more(&mut self, socket: &Socket, buffer: &mut [u8], from: usize) -> io::Result<usize> {
+    fn read_more(&mut self, socket: &Socket, buffer: &mut [u8], from: usize) -> usize {
         let mut more = 0;
         while !self.ahead.is_empty() {
             let Some(rest) = buffer
@@ -134,7 +126,7 @@ impl Tls {
                 break;
             };
             // What fails here fails again at the next read, after these bytes were used.
-            if self.take_in(socket, &Patience::None).is_err() {
+            if self.take_in(socket).is_err() {
                 break;
             }
             match self.connection.reader().read(rest) {
@@ -142,19 +134,16 @@ impl Tls {
                 Ok(taken) => more += taken,
             }
         }
-        Ok(more)
+        more
     }
 
-    pub(super) fn flush(&mut self, socket: &Socket, patience: &Patience) -> io::Result<Progress> {
+    pub(super) fn flush(&mut self, mut socket: &Socket) -> io::Result<Progress> {
         while self.connection.wants_write() {
-            match self.connection.write_tls(&mut With(socket, patience)) {
+            match self.connection.write_tls(&mut socket) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => {}
+                Ok(sent) => self.sent += sent as u64,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error)
-                    if error.kind() == io::ErrorKind::WouldBlock
-                        && matches!(patience, Patience::None) =>
-                {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Progress::Waits(Interest::Write));
                 }
                 Err(error) => return Err(error),
@@ -167,7 +156,7 @@ impl Tls {
 /// Where rustls reads from.
 struct Source<'a> {
     ahead: &'a mut Ahead,
-    socket: With<'a>,
+    socket: &'a Socket,
 }
 
 impl Read for Source<'_> {

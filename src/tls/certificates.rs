@@ -3,12 +3,13 @@
 //! Hostile input: the server name in the client hello, which rustls has checked for grammar.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::SignatureScheme;
 use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{SignatureAlgorithm, SignatureScheme};
 
 use super::pair::Pair;
 use crate::metrics::CertificateStanding;
@@ -17,6 +18,7 @@ use crate::metrics::CertificateStanding;
 /// they have.
 pub struct Certificates {
     pairs: RwLock<Arc<Pairs>>,
+    has_slow_key: AtomicBool,
 }
 
 struct Pairs {
@@ -27,15 +29,24 @@ struct Pairs {
 impl Certificates {
     /// The first is for clients that ask for an address, for no name or for an unknown one.
     pub fn new(first: Pair, others: Vec<Pair>) -> Certificates {
+        let pairs = Arc::new(Pairs { first, others });
         Certificates {
-            pairs: RwLock::new(Arc::new(Pairs { first, others })),
+            has_slow_key: AtomicBool::new(pairs.have_slow_key()),
+            pairs: RwLock::new(pairs),
         }
     }
 
     /// Takes other pairs in place of all present ones, from the next handshake on.
     pub fn replace(&self, first: Pair, others: Vec<Pair>) {
         let pairs = Arc::new(Pairs { first, others });
+        self.has_slow_key
+            .store(pairs.have_slow_key(), Ordering::Relaxed);
         *self.pairs.write().unwrap_or_else(PoisonError::into_inner) = pairs;
+    }
+
+    /// Whether a handshake may take milliseconds of a processor's time, tens of them on a small one: that of an RSA key does.
+    pub fn has_slow_key(&self) -> bool {
+        self.has_slow_key.load(Ordering::Relaxed)
     }
 
     /// What clients are shown and until when, for whoever watches.
@@ -56,6 +67,11 @@ impl Certificates {
 }
 
 impl Pairs {
+    fn have_slow_key(&self) -> bool {
+        let mut all = std::iter::once(&self.first).chain(&self.others);
+        all.any(|pair| pair.certified_key().key.algorithm() == SignatureAlgorithm::RSA)
+    }
+
     fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> &Pair {
         let Some(name) = name.filter(|_| !self.others.is_empty()) else {
             return &self.first;

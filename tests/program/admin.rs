@@ -81,7 +81,7 @@ fn requests_and_logins_are_counted() {
         ("portreeve_auth_cache_hits_total", 4.0),
         ("portreeve_auth_cache_misses_total", 2.0),
         ("portreeve_auth_hashes_total", 2.0),
-        ("portreeve_workers", 256.0),
+        ("portreeve_max_requests", 4096.0),
         ("portreeve_connections_accepted_total", 1.0),
         ("portreeve_log_lines_lost_total{stream=\"stdout\"}", 0.0),
         ("portreeve_reloads_total{result=\"good\"}", 0.0),
@@ -92,6 +92,37 @@ fn requests_and_logins_are_counted() {
     assert_eq!(number(&page, &up), 1.0);
     let certificate = "portreeve_certificate_not_after_timestamp_seconds{certificate=\"0\",name=";
     assert!(page.contains(certificate), "{page}");
+}
+
+#[test]
+fn connections_are_spread_over_the_loops_within_a_fifth() {
+    const CONNECTIONS: usize = 200;
+    let backend = Backend::echo();
+    let gate = Gate::start(&["--backend", backend.url(), "--admin", "http://127.0.0.1:0"]);
+    let mut clients: Vec<Client> = (0..CONNECTIONS).map(|_| gate.http()).collect();
+    for client in &mut clients {
+        // Once it has an answer it was placed.
+        assert_eq!(client.ask("GET /v2/", &[AUTH]).status(), 200);
+    }
+    let page = text(&ask(&admin(&gate), "/metrics"));
+    let loops = std::thread::available_parallelism().unwrap().get();
+    let of = |number| number_of_loop(&page, number);
+    let counts: Vec<f64> = (0..loops).map(of).collect();
+    assert_eq!(counts.iter().sum::<f64>(), CONNECTIONS as f64, "{counts:?}");
+    let fair = CONNECTIONS as f64 / loops as f64;
+    assert!(
+        counts
+            .iter()
+            .all(|count| (count - fair).abs() <= fair / 5.0),
+        "{counts:?}"
+    );
+}
+
+fn number_of_loop(page: &str, loop_number: usize) -> f64 {
+    number(
+        page,
+        &format!("portreeve_loop_connections{{loop=\"{loop_number}\"}}"),
+    )
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn the_only_turn_comes_back_however_an_awaited_request_ends() {
     let gate = Gate::start(&[
         "--backend",
         backend.url(),
-        "--workers",
+        "--max-requests",
         "1",
         "--response-timeout",
         "1",
@@ -190,7 +190,7 @@ fn an_answer_that_came_with_the_handshake_of_the_backend_is_not_waited_for() {
 #[test]
 fn strangers_who_pipeline_without_end_keep_nobody_waiting() {
     let backend = Backend::echo();
-    let gate = Gate::start(&["--backend", backend.url(), "--workers", "2"]);
+    let gate = Gate::start(&["--backend", backend.url(), "--max-requests", "2"]);
     let mut known = gate.http();
     assert_eq!(known.ask("GET /", &[AUTH]).status(), 200);
     let more_than_processors = 2 + std::thread::available_parallelism().unwrap().get();

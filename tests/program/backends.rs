@@ -176,10 +176,10 @@ fn a_backend_on_a_unix_socket_is_relayed_to() {
     });
     let gate = before(&backend);
     for mut client in both(&gate) {
-        client.request_with("PUT /v2/a", &[AUTH, "Content-Length: 5"], b"hello");
-        assert_eq!(client.answer().body, b"ok");
-        // The answer comes before the backend's connection is put back; the next one after it.
-        client.assert_open();
+        for _ in 0..2 {
+            client.request_with("PUT /v2/a", &[AUTH, "Content-Length: 5"], b"hello");
+            assert_eq!(client.answer().body, b"ok");
+        }
     }
     let request = backend.wait_for_request(0);
     assert_eq!(
@@ -187,7 +187,8 @@ fn a_backend_on_a_unix_socket_is_relayed_to() {
         ("PUT /v2/a HTTP/1.1", b"hello".as_slice())
     );
     assert_eq!(request.field("Host"), Some(gate.authority("http")));
-    assert_eq!(backend.connections(), 1);
+    // Each client's loop keeps its own.
+    assert!(backend.connections() <= 2);
 }
 
 #[test]
@@ -263,4 +264,36 @@ fn a_backend_that_does_not_speak_tls_is_called_that() {
     gate.messages
         .wait_for_text("is down: it does not answer in TLS; write http:// if");
     gate.log.wait_for_text("write http:// if");
+}
+
+#[test]
+fn what_a_backend_says_behind_an_answer_is_no_answer_to_the_next_request() {
+    // Much more than is read with a head, so that what follows it is met by whoever reads the body.
+    const SIZE: usize = 100_000;
+    let answers = |mut peer: crate::support::Peer| {
+        while peer.try_request()?.is_some() {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+            let behind = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad";
+            peer.say([head.as_bytes(), &[b'x'; SIZE], behind.as_bytes()].concat())?;
+        }
+        Ok(())
+    };
+    for by_tls in [false, true] {
+        let backend = match by_tls {
+            true => Backend::script_tls(answers),
+            false => Backend::script(answers),
+        };
+        let dir = Dir::new();
+        let ca = dir.file("backend-ca.crt", backend.ca.as_deref().unwrap_or_default());
+        let mut args = vec!["--backend", backend.url()];
+        if by_tls {
+            args.extend(["--backend-ca", &ca]);
+        }
+        let gate = Gate::start_in(dir, &args);
+        let mut client = gate.http();
+        for number in 0..5 {
+            let answer = client.ask("GET /", &[AUTH]);
+            assert_eq!(answer.body.len(), SIZE, "request {number}, {by_tls}");
+        }
+    }
 }

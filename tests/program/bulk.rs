@@ -316,7 +316,7 @@ fn whoever_falls_silent_within_a_big_body_is_named() {
         }
         peer.until_closed().map(drop)
     });
-    let gate = Gate::start(&["--backend", backend.url(), "--body-timeout", "1"]);
+    let gate = Gate::start(&["--backend", backend.url(), "--body-timeout", "3"]);
     let told = |count: usize, words: &str| {
         let lines = gate.log.wait_for_count(count);
         let line = lines.last().unwrap();

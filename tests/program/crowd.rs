@@ -10,7 +10,7 @@ use std::time::Duration;
 #[test]
 fn who_needs_no_turn_does_not_wait_behind_those_who_do() {
     let backend = Backend::slow_where_asked();
-    let gate = Gate::start(&["--backend", backend.url(), "--workers", "1"]);
+    let gate = Gate::start(&["--backend", backend.url(), "--max-requests", "1"]);
     let mut slow = gate.http();
     slow.request("GET /slow", &[AUTH]);
     backend.wait_for_request(0);
@@ -40,8 +40,11 @@ fn who_needs_no_turn_does_not_wait_behind_those_who_do() {
 fn strangers_whom_an_api_lets_in_leave_turns_for_those_with_credentials() {
     let backend = Backend::slow_where_asked();
     let api = api(|_| answer("200 OK", &[]));
-    let gate = gate(&api, &backend, &["--workers", "4"]);
-    let mut strangers: Vec<Client> = (0..4).map(|_| gate.http()).collect();
+    let gate = gate(&api, &backend, &["--max-requests", "4"]);
+    // Of three networks, since none has more than half.
+    let address = gate.authority("http");
+    let from = |last| Client::clear_from([127, 0, 0, last], address);
+    let mut strangers: Vec<Client> = [2, 2, 3, 4].map(from).into();
     for client in &mut strangers {
         client.request("GET /slow", &[]);
     }

@@ -136,7 +136,7 @@ fn those_whose_guesses_wait_take_no_turn_from_those_who_are_in() {
     // A failed check costs what the second user's hash costs, some tenths of a second.
     let users =
         format!("{FILE}slow:$2y$12$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n");
-    let gate = gate_with(&users, &backend, &["--workers", "1"]);
+    let gate = gate_with(&users, &backend, &["--max-requests", "1"]);
     let mut known = gate.http();
     assert_eq!(known.ask("GET /v2/", &[AUTH]).status(), 200);
     let mut strangers: Vec<_> = (0..STRANGERS).map(|_| gate.http()).collect();

@@ -24,6 +24,7 @@ mod cut;
 mod docs;
 mod doctor;
 mod early;
+mod early_stops;
 mod failover;
 mod faults;
 mod guessing;

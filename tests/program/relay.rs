@@ -56,7 +56,8 @@ fn large_bodies_go_both_ways_unchanged() {
         assert_eq!(sha256(&client.answer().body), sha256(&body));
         client.assert_open();
     }
-    assert_eq!(backend.connections(), 1);
+    // Each client's loop keeps its own.
+    assert!(backend.connections() <= 2);
 }
 
 #[test]
@@ -265,7 +266,7 @@ fn a_v4_mapped_peer_is_its_ipv4_address() {
 #[test]
 fn more_requests_than_workers_are_all_served() {
     let backend = Backend::echo();
-    let gate = Gate::start(&["--backend", backend.url(), "--workers", "2"]);
+    let gate = Gate::start(&["--backend", backend.url(), "--max-requests", "2"]);
     std::thread::scope(|scope| {
         for number in 0..12 {
             let gate = &gate;
@@ -286,7 +287,7 @@ fn more_requests_than_workers_are_all_served() {
 #[test]
 fn idle_connections_hold_no_worker() {
     let backend = Backend::echo();
-    let gate = Gate::start(&["--backend", backend.url(), "--workers", "2"]);
+    let gate = Gate::start(&["--backend", backend.url(), "--max-requests", "2"]);
     let mut idle: Vec<Client> = (0..8).flat_map(|_| both(&gate)).collect();
     for client in &mut idle {
         assert_eq!(client.ask("GET /", &[AUTH]).status(), 200);

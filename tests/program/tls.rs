@@ -1,9 +1,11 @@
 //! TLS: versions, names, resumption, and what happens to those who do not speak it.
 
 use crate::support::certificates::{Ca, client, client_with_groups};
-use crate::support::{AUTH, Backend, Client, Dir, End, Gate};
+use crate::support::{AUTH, Backend, Client, Dir, End, Gate, PATIENCE};
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, SupportedProtocolVersion};
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 
 const VERSIONS: [(&SupportedProtocolVersion, ProtocolVersion); 2] = [
@@ -307,6 +309,34 @@ fn a_client_that_goes_away_in_the_handshake_does_no_harm() {
     client.send("\x16\x03\x01");
     client.reset();
     gate.https().assert_open();
+}
+
+#[test]
+fn a_hello_in_any_number_of_records_is_answered_at_once() {
+    let gate = Gate::start(&["--backend", "http://127.0.0.1:9"]);
+    // One step looks at so many records; no number may be the one after which nobody goes on.
+    for count in 1..=50 {
+        let name = "localhost".try_into().unwrap();
+        let mut session = rustls::ClientConnection::new(gate.trust(), name).unwrap();
+        let mut hello = Vec::new();
+        session.write_tls(&mut hello).unwrap();
+        let (head, content) = hello.split_at(5);
+        let mut records = Vec::new();
+        for number in 0..count {
+            let part = number * content.len() / count..(number + 1) * content.len() / count;
+            records.extend_from_slice(&head[..3]);
+            records.extend_from_slice(&u16::try_from(part.len()).unwrap().to_be_bytes());
+            records.extend_from_slice(&content[part]);
+        }
+        let mut socket = TcpStream::connect(gate.authority("https")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(&records).unwrap();
+        while session.is_handshaking() {
+            if let Err(error) = session.complete_io(&mut socket) {
+                panic!("a hello in {count} records: {error}");
+            }
+        }
+    }
 }
 
 #[test]

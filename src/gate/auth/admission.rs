@@ -1,8 +1,7 @@
 //! How many checks run at once, and who is next.
 //!
 //! Owns the permits and the queue. Must not know whether a check is a hash or a call of an API. Who may not run at once has a
-//! ticket, which is polled and wakes whoever holds it: nothing in here blocks, but [`Admission::wait_until`] for a thread
-//! that wants to. Permits and tickets are owned, and give back what they stand for when they are dropped.
+//! ticket, which is polled and wakes whoever holds it: nothing in here blocks. Permits and tickets are owned, and give back what they stand for when they are dropped.
 //!
 //! Permits go round the networks in turn, so that whoever floods from one of them delays a newcomer from another by one
 //! check at most for each such network; and those with a bad record wait in lanes of their own, so that guesses from many
@@ -13,9 +12,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+#[cfg(test)]
 use std::time::Instant;
 
 use super::network::Network;
+#[cfg(test)]
 use super::wake::wait_for;
 
 /// A lane whose turn comes behind that of a better one has it after so many that went before; none is ever starved.
@@ -164,14 +165,6 @@ impl Limiter {
         }))
     }
 
-    /// How many there can be in here, running and waiting.
-    pub(super) fn most(&self) -> usize {
-        let Bounds {
-            at_once, waiting, ..
-        } = self.0.bounds;
-        at_once.saturating_add(waiting)
-    }
-
     /// Asks for a permit, without waiting.
     pub(super) fn apply(&self, applicant: Applicant) -> Admission {
         let Applicant { network, lane, .. } = applicant;
@@ -218,8 +211,24 @@ impl Limiter {
 }
 
 impl Admission {
+    /// The permit, once there is one; `None` where there will be none. Until then `waker` is called when there is something new.
+    pub(super) fn poll(&mut self, waker: &Waker) -> Poll<Option<Permit>> {
+        match std::mem::replace(self, Admission::Refused) {
+            Admission::Granted(permit) => Poll::Ready(Some(permit)),
+            Admission::Refused => Poll::Ready(None),
+            Admission::Queued(mut ticket) => match ticket.poll(waker) {
+                Poll::Ready(word) => Poll::Ready(word.ok()),
+                Poll::Pending => {
+                    *self = Admission::Queued(ticket);
+                    Poll::Pending
+                }
+            },
+        }
+    }
+
     /// Waits for the permit on this thread. `None` if there is no room to wait, if somebody who goes first needed the place, and
     /// at `deadline`.
+    #[cfg(test)]
     pub(super) fn wait_until(self, deadline: Instant) -> Option<Permit> {
         match self {
             Admission::Granted(permit) => Some(permit),

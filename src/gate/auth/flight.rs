@@ -5,10 +5,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::Instant;
 
 use super::network::Network;
-use super::wake::wait_for;
 
 /// A check that somebody does and others wait for; `L` is how it came down.
 pub(super) struct Flight<L> {
@@ -54,11 +52,6 @@ impl<L: Clone> Flight<L> {
                 Poll::Pending
             }
         }
-    }
-
-    /// Waits on this thread. `None` if it is still in the air at `deadline`.
-    pub(super) fn wait_until(&self, deadline: Instant) -> Option<L> {
-        wait_for(deadline, |waker| self.poll(waker))
     }
 
     fn state(&self) -> MutexGuard<'_, State<L>> {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::admission::{Admission, Applicant, Bounds, Lane, Limiter, Permit};
@@ -15,8 +16,7 @@ use super::memory::{Aging, Digest, Seal};
 use super::network::Network;
 use super::throttle::{Guesses, HeldBack, Source, Throttle};
 use super::users::Users;
-use super::waiting::Waiting;
-use crate::leader::step_down;
+use super::waiting::{Place, Waiting};
 use crate::metrics::{self, Login};
 
 /// A right password is believed for this long after it was hashed.
@@ -32,10 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_QUEUED: usize = 1_024;
 /// ...and from one network: a site behind one address that comes back after a restart.
 const QUEUED_OF_A_NETWORK: usize = 64;
-/// Requests that wait for a check that another does for them, such as the ten connections of one push.
-const MOST_JOINED: usize = 512;
+/// Requests that wait for a check that another does for them: a fleet with one user's password that comes back after a restart.
+/// They cost no hash and hold no thread.
+const MOST_JOINED: usize = 8_192;
 /// Of these, those of one network that sent no wrong password a moment ago...
-const JOINED_OF_A_CLEAN_NETWORK: usize = 64;
+const JOINED_OF_A_CLEAN_NETWORK: usize = 2_048;
 /// ...and of one that has, or that asks for a user whom somebody guesses.
 const JOINED_OF_ANOTHER: usize = 16;
 
@@ -49,6 +50,11 @@ impl Principal {
     /// Only the gate can say so.
     pub(in crate::gate) fn new(user: Arc<[u8]>) -> Principal {
         Principal { user }
+    }
+
+    /// The name, shared.
+    pub(in crate::gate) fn shared(&self) -> Arc<[u8]> {
+        Arc::clone(&self.user)
     }
 
     /// The name as it stands in the file: any bytes but control characters and the colon.
@@ -72,6 +78,42 @@ pub enum Verdict {
         /// Seconds until it is listened to again; at least 1.
         retry_after: u32,
     },
+}
+
+/// How far something is that takes its time.
+pub enum Step<T, W> {
+    /// It is done.
+    Done(T),
+    /// It goes on when its waker was called, or at its deadline.
+    Waits(W),
+    /// It goes on at once, on a thread that may block.
+    Blocks(W),
+}
+
+/// A check of credentials that is under way. Dropped, its place is given to the next.
+pub struct Check {
+    stage: Stage,
+    deadline: Instant,
+}
+
+enum Stage {
+    Begun,
+    /// It waits for its turn to hash.
+    Queued(Leader, Arc<Roll>, Admission),
+    /// It has its turn.
+    Granted(Leader, Arc<Roll>, Permit),
+    /// Another one checks the same; with the user's name, if there is such a user.
+    Joined(Arc<Flight<Landing>>, Option<Arc<[u8]>>, Place),
+}
+
+impl Check {
+    /// When it is to be gone on with although nothing has happened.
+    pub fn deadline(&self) -> Instant {
+        match self.stage {
+            Stage::Joined(..) => self.deadline + PATIENCE,
+            _ => self.deadline,
+        }
+    }
 }
 
 /// The users of a password file, and what is known of those who ask.
@@ -111,19 +153,19 @@ enum Landing {
 }
 
 /// What the desk says to somebody who comes.
-enum Reception<'a> {
+enum Reception {
     Right(Principal),
     Wrong,
     /// Nobody is listened to from there for this long.
     Throttled(Duration),
     /// Somebody checks the same already, for whom so many of this network may wait.
     Join(Arc<Flight<Landing>>, usize),
-    Lead(Leader<'a>, Admission),
+    Lead(Leader, Admission),
 }
 
 /// Whoever does a check for all who ask the same. Dropped without having landed it, it releases the waiters.
-struct Leader<'a> {
-    htpasswd: &'a Htpasswd,
+struct Leader {
+    htpasswd: Arc<Htpasswd>,
     flight: Arc<Flight<Landing>>,
     digest: Digest,
 }
@@ -139,7 +181,7 @@ struct Claim<'a> {
 impl Htpasswd {
     /// # Panics
     /// If the system has no random numbers.
-    pub fn new(users: Users, guesses: Guesses) -> Htpasswd {
+    pub fn new(users: Users, guesses: Guesses) -> Arc<Htpasswd> {
         // Fewer at once than this machine, or what is granted of it, has cores, so that hashing never takes it away from those
         // who are in already.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -147,8 +189,8 @@ impl Htpasswd {
         Htpasswd::with_checks(users, guesses, checks)
     }
 
-    fn with_checks(users: Users, guesses: Guesses, checks: Limiter) -> Htpasswd {
-        Htpasswd {
+    fn with_checks(users: Users, guesses: Guesses, checks: Limiter) -> Arc<Htpasswd> {
+        Arc::new(Htpasswd {
             roll: RwLock::new(Arc::new(Roll {
                 users,
                 generation: 0,
@@ -163,12 +205,7 @@ impl Htpasswd {
             guesses,
             checks,
             joined: Waiting::new(MOST_JOINED),
-        }
-    }
-
-    /// How many callers of [`verify`](Self::verify) can be waiting at once.
-    pub fn most_waiting(&self) -> usize {
-        self.checks.most() + self.joined.most()
+        })
     }
 
     /// How many users there are.
@@ -191,60 +228,170 @@ impl Htpasswd {
         self.desk().throttle.held_back(Instant::now())
     }
 
-    /// Whether the credentials are right. Returns at once if that is remembered, and otherwise after a hash, for which
-    /// it may have to wait.
-    pub fn verify(&self, credentials: &Credentials, client: IpAddr) -> Verdict {
+    /// Whether the credentials are right, if that can be said at once.
+    pub fn recall(&self, credentials: &Credentials, client: IpAddr) -> Option<Verdict> {
         let source = self.guesses.source(client);
-        let network = source.network;
-        let deadline = Instant::now() + PATIENCE;
+        let roll = self.roll();
+        let (known, digest) = self.recognise(&roll, credentials);
+        let claim = Claim {
+            credentials,
+            source,
+            digest,
+        };
+        let remembered = self.remembered(&mut self.desk(), known, &claim, roll.generation);
+        drop(roll);
+        Some(match remembered? {
+            Reception::Right(principal) => Verdict::Known(principal),
+            Reception::Throttled(left) => throttled(left),
+            _ => self.wrong(&claim),
+        })
+    }
+
+    /// Begins to find out whether credentials are right.
+    pub fn inquire(&self) -> Check {
+        Check {
+            stage: Stage::Begun,
+            deadline: Instant::now() + PATIENCE,
+        }
+    }
+
+    /// Goes on with a check as far as that needs no waiting, or, where this thread `may_block`, to its end once it has its turn.
+    pub fn go_on(
+        self: &Arc<Self>,
+        check: Check,
+        credentials: &Credentials,
+        client: IpAddr,
+        waker: &Waker,
+        may_block: bool,
+    ) -> Step<Verdict, Check> {
+        let source = self.guesses.source(client);
+        let Check {
+            mut stage,
+            deadline,
+        } = check;
         loop {
-            let roll = self.roll();
-            let (known, digest) = self.recognise(&roll, credentials);
-            let claim = Claim {
-                credentials,
-                source,
-                digest,
-            };
-            let (flight, share) = match self.receive(known, &claim, roll.generation) {
-                Reception::Right(principal) => return Verdict::Known(principal),
-                Reception::Wrong => return self.wrong(&claim),
-                Reception::Throttled(left) => return throttled(left),
-                Reception::Lead(leader, admission) => {
-                    step_down();
-                    let snapshot = Arc::clone(&roll);
-                    drop(roll);
-                    return match admission.wait_until(deadline) {
-                        Some(permit) => leader.check(&snapshot, &claim, permit),
-                        None => leader.give_up(),
-                    };
-                }
-                Reception::Join(flight, share) => (flight, share),
-            };
-            let known = known.cloned();
-            drop(roll);
-            step_down();
-            let Some(_place) = self.joined.place(network, share) else {
-                return Verdict::Busy;
-            };
-            // Whoever leads came first and so ends first, unless the hash itself takes long.
-            let Some(landing) = flight.wait_until(deadline + PATIENCE) else {
-                return Verdict::Busy;
-            };
-            match (landing, known) {
-                (Landing::Right, Some(user)) => {
-                    if flight.network != network {
-                        let name = self.name(&claim);
-                        self.desk().let_in(&user, &claim, &name);
+            stage = match stage {
+                Stage::Begun => match self.begin(credentials, source) {
+                    Ok(stage) => stage,
+                    Err(verdict) => return Step::Done(verdict),
+                },
+                Stage::Queued(leader, roll, mut admission) => match admission.poll(waker) {
+                    Poll::Ready(Some(permit)) => Stage::Granted(leader, roll, permit),
+                    Poll::Ready(None) => return Step::Done(leader.give_up()),
+                    Poll::Pending if Instant::now() >= deadline => {
+                        return Step::Done(leader.give_up());
                     }
-                    metrics::login(Login::Ok);
-                    return Verdict::Known(Principal::new(user));
+                    Poll::Pending => {
+                        let stage = Stage::Queued(leader, roll, admission);
+                        return Step::Waits(Check { stage, deadline });
+                    }
+                },
+                Stage::Granted(leader, roll, permit) if may_block => {
+                    let (_, digest) = self.recognise(&roll, credentials);
+                    let claim = Claim {
+                        credentials,
+                        source,
+                        digest,
+                    };
+                    return Step::Done(leader.check(&roll, &claim, permit));
                 }
-                (Landing::Right, None) | (Landing::Wrong, _) => return self.wrong(&claim),
-                (Landing::Busy, _) if flight.network == network => return Verdict::Busy,
-                // There was no room for others, which is no reason to turn this one away; or nobody flies any more.
-                (Landing::Busy | Landing::Lost, _) => {}
+                stage @ Stage::Granted(..) => return Step::Blocks(Check { stage, deadline }),
+                Stage::Joined(flight, known, place) => match flight.poll(waker) {
+                    Poll::Ready(landing) => {
+                        match self.landed(&flight, landing, known, credentials, source) {
+                            Some(verdict) => return Step::Done(verdict),
+                            None => Stage::Begun,
+                        }
+                    }
+                    // Whoever leads came first and so ends first, unless the hash itself takes long.
+                    Poll::Pending if Instant::now() >= deadline + PATIENCE => {
+                        return Step::Done(Verdict::Busy);
+                    }
+                    Poll::Pending => {
+                        let stage = Stage::Joined(flight, known, place);
+                        return Step::Waits(Check { stage, deadline });
+                    }
+                },
             }
         }
+    }
+
+    /// What becomes of somebody who has just come.
+    fn begin(
+        self: &Arc<Self>,
+        credentials: &Credentials,
+        source: Source,
+    ) -> Result<Stage, Verdict> {
+        let roll = Arc::clone(&self.roll());
+        let (known, digest) = self.recognise(&roll, credentials);
+        let claim = Claim {
+            credentials,
+            source,
+            digest,
+        };
+        match self.receive(known, &claim, roll.generation) {
+            Reception::Right(principal) => Err(Verdict::Known(principal)),
+            Reception::Wrong => Err(self.wrong(&claim)),
+            Reception::Throttled(left) => Err(throttled(left)),
+            Reception::Lead(leader, admission) => Ok(Stage::Queued(leader, roll, admission)),
+            Reception::Join(flight, share) => {
+                let place = self.joined.place(source.network, share);
+                let place = place.ok_or(Verdict::Busy)?;
+                Ok(Stage::Joined(flight, known.cloned(), place))
+            }
+        }
+    }
+
+    /// What another's check says of the same credentials; `None` where it says nothing, and this one begins anew.
+    fn landed(
+        &self,
+        flight: &Flight<Landing>,
+        landing: Landing,
+        known: Option<Arc<[u8]>>,
+        credentials: &Credentials,
+        source: Source,
+    ) -> Option<Verdict> {
+        let (_, digest) = self.recognise(&self.roll(), credentials);
+        let claim = Claim {
+            credentials,
+            source,
+            digest,
+        };
+        match (landing, known) {
+            (Landing::Right, Some(user)) => {
+                if flight.network != source.network {
+                    let name = self.name(&claim);
+                    self.desk().let_in(&user, &claim, &name);
+                }
+                metrics::login(Login::Ok);
+                Some(Verdict::Known(Principal::new(user)))
+            }
+            (Landing::Right, None) | (Landing::Wrong, _) => Some(self.wrong(&claim)),
+            (Landing::Busy, _) if flight.network == source.network => Some(Verdict::Busy),
+            // There was no room for others, which is no reason to turn this one away; or nobody flies any more.
+            (Landing::Busy | Landing::Lost, _) => None,
+        }
+    }
+
+    /// The same on one thread, which waits.
+    #[cfg(test)]
+    fn verify(self: &Arc<Self>, credentials: &Credentials, client: IpAddr) -> Verdict {
+        if let Some(verdict) = self.recall(credentials, client) {
+            return verdict;
+        }
+        let mut check = Some(self.inquire());
+        let far = Instant::now() + 100 * PATIENCE;
+        let verdict = super::wake::wait_for(far, |waker| match check.take() {
+            None => Poll::Pending,
+            Some(begun) => match self.go_on(begun, credentials, client, waker, true) {
+                Step::Done(verdict) => Poll::Ready(verdict),
+                Step::Waits(waits) | Step::Blocks(waits) => {
+                    check = Some(waits);
+                    Poll::Pending
+                }
+            },
+        });
+        verdict.unwrap_or(Verdict::Busy)
     }
 
     /// Counts a wrong one.
@@ -294,15 +441,16 @@ impl Htpasswd {
         (found.map(|(name, _)| name), digest)
     }
 
-    fn receive(
+    /// What needs no check.
+    fn remembered(
         &self,
+        desk: &mut Desk,
         known: Option<&Arc<[u8]>>,
         claim: &Claim<'_>,
         generation: u64,
-    ) -> Reception<'_> {
+    ) -> Option<Reception> {
         let now = Instant::now();
         let (source, digest) = (claim.source, claim.digest);
-        let mut desk = self.desk();
         if let Some(user) = known {
             let key = (Arc::clone(user), source.network);
             if desk
@@ -312,17 +460,33 @@ impl Htpasswd {
             {
                 metrics::CACHE_HITS.one();
                 metrics::login(Login::Remembered);
-                return Reception::Right(Principal::new(key.0));
+                return Some(Reception::Right(Principal::new(key.0)));
             }
         }
         let name = self.name(claim);
         if let Some(left) = desk.throttle.closed(source, &name, now) {
-            return Reception::Throttled(left);
+            return Some(Reception::Throttled(left));
         }
         if desk.wrong.recall(&digest, now) == Some(&generation) {
             metrics::CACHE_HITS.one();
-            return Reception::Wrong;
+            return Some(Reception::Wrong);
         }
+        None
+    }
+
+    fn receive(
+        self: &Arc<Self>,
+        known: Option<&Arc<[u8]>>,
+        claim: &Claim<'_>,
+        generation: u64,
+    ) -> Reception {
+        let now = Instant::now();
+        let (source, digest) = (claim.source, claim.digest);
+        let mut desk = self.desk();
+        if let Some(remembered) = self.remembered(&mut desk, known, claim, generation) {
+            return remembered;
+        }
+        let name = self.name(claim);
         metrics::CACHE_MISSES.one();
         let lane = desk.throttle.lane(source.network, &name, now);
         if let Some(flight) = desk.flights.get(&digest) {
@@ -341,7 +505,7 @@ impl Htpasswd {
             most: desk.throttle.left(source, now),
         });
         let leader = Leader {
-            htpasswd: self,
+            htpasswd: Arc::clone(self),
             flight,
             digest,
         };
@@ -367,9 +531,9 @@ impl Desk {
     }
 }
 
-impl Leader<'_> {
+impl Leader {
     fn check(self, roll: &Roll, claim: &Claim<'_>, permit: Permit) -> Verdict {
-        let htpasswd = self.htpasswd;
+        let htpasswd = Arc::clone(&self.htpasswd);
         let name = htpasswd.name(claim);
         // Those before it may have been one too many.
         let closed = htpasswd
@@ -414,7 +578,7 @@ impl Leader<'_> {
     }
 }
 
-impl Drop for Leader<'_> {
+impl Drop for Leader {
     fn drop(&mut self) {
         let mut desk = self.htpasswd.desk();
         desk.flights.remove(&self.digest);

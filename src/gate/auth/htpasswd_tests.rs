@@ -17,11 +17,11 @@ fn users(text: &str) -> Users {
     Users::parse(text.as_bytes()).ok().unwrap()
 }
 
-fn htpasswd() -> Htpasswd {
+fn htpasswd() -> Arc<Htpasswd> {
     gate_with(1)
 }
 
-fn gate_with(at_once: usize) -> Htpasswd {
+fn gate_with(at_once: usize) -> Arc<Htpasswd> {
     Htpasswd::with_checks(
         users(FILE),
         Guesses::default(),
@@ -37,7 +37,7 @@ fn network(last: u8) -> Network {
     Network::of(address(last))
 }
 
-fn claim<'a>(gate: &Htpasswd, credentials: &'a Credentials, from: u8) -> Claim<'a> {
+fn claim<'a>(gate: &Arc<Htpasswd>, credentials: &'a Credentials, from: u8) -> Claim<'a> {
     let (_, digest) = gate.recognise(&gate.roll(), credentials);
     Claim {
         credentials,
@@ -47,7 +47,7 @@ fn claim<'a>(gate: &Htpasswd, credentials: &'a Credentials, from: u8) -> Claim<'
 }
 
 /// Takes the only permit, for a network of nobody else.
-fn take_the_permit(gate: &Htpasswd) -> Permit {
+fn take_the_permit(gate: &Arc<Htpasswd>) -> Permit {
     let applicant = Applicant {
         network: network(99),
         lane: Lane::Clean,
@@ -60,7 +60,7 @@ fn take_the_permit(gate: &Htpasswd) -> Permit {
 }
 
 /// The verdict in a word, and how many hashes it took.
-fn ask(htpasswd: &Htpasswd, user: &str, password: &str, from: u8) -> (&'static str, usize) {
+fn ask(htpasswd: &Arc<Htpasswd>, user: &str, password: &str, from: u8) -> (&'static str, usize) {
     count::take();
     let verdict = htpasswd.verify(
         &Credentials::of(user.as_bytes(), password.as_bytes()),
@@ -129,7 +129,8 @@ fn a_failed_check_does_the_same_work_for_every_user_and_for_none() {
 
 #[test]
 fn the_memory_for_wrong_ones_is_bounded() {
-    let mut desk = htpasswd().desk.into_inner().unwrap();
+    let gate = htpasswd();
+    let mut desk = gate.desk.lock().unwrap();
     let seal = Seal::new();
     for n in 0..WRONG_CAPACITY + 100 {
         desk.wrong.remember(
@@ -173,7 +174,7 @@ fn a_wrong_one_of_an_old_generation_that_comes_late_is_not_believed() {
 
 /// Starts `askers` with the same credentials while the only slot is taken, so that all of them meet in one flight.
 fn meet(
-    gate: &Htpasswd,
+    gate: &Arc<Htpasswd>,
     password: &str,
     askers: u8,
     network_of: fn(u8) -> u8,

@@ -22,10 +22,11 @@ mod throttle;
 mod toil;
 mod users;
 mod waiting;
+#[cfg(test)]
 mod wake;
 
 pub use credentials::{AuthorizationFault, Credentials, Presented, basic_of, read_authorization};
-pub use htpasswd::{Htpasswd, Principal, Verdict};
+pub use htpasswd::{Check, Htpasswd, Principal, Step, Verdict};
 pub use network::Network;
 pub use throttle::{Guesses, HeldBack, MOST_WRONG};
 pub use users::{LineFault, Users};

@@ -47,11 +47,6 @@ impl Waiting {
         }))
     }
 
-    /// How many there are in all.
-    pub(super) fn most(&self) -> usize {
-        self.0.most
-    }
-
     /// A place, unless `share` of them are taken by this network, or what others may have by all.
     pub(super) fn place(&self, network: Network, share: usize) -> Option<Place> {
         let most = self.0.most;

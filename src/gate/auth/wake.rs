@@ -1,8 +1,4 @@
-//! How a thread waits for what can be polled.
-//!
-//! Owns the step from one to the other. Whatever is waited for in this room is polled with a [`Waker`] and never blocks by
-//! itself, so that who drives many connections can wait for many answers; a thread that has nothing else to do waits here. A waker
-//! is called in the midst of somebody else's work: it may note that there is something new, and must not poll.
+//! How the thread of a test waits for what can be polled. The gate itself never waits like this.
 
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};

@@ -20,8 +20,20 @@ pub struct Record {
     pub received: Vec<u8>,
     /// The requests that were read whole, in order.
     pub requests: Vec<Message>,
+    /// Their numbers among those of all connections.
+    numbers: Vec<usize>,
     /// How its script ended, once it has.
     pub ended: Option<Result<(), String>>,
+}
+
+/// The requests of all connections, in the order in which they were read.
+fn in_order(records: &[Record]) -> impl Iterator<Item = &Message> {
+    let mut all: Vec<(usize, &Message)> = Vec::new();
+    for record in records {
+        all.extend(record.numbers.iter().copied().zip(&record.requests));
+    }
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, request)| request)
 }
 
 /// A backend that runs a script for each connection.
@@ -162,24 +174,16 @@ impl Backend {
 
     /// All requests that were read whole so far.
     pub fn requests(&self) -> Vec<Message> {
-        self.record.look(|records| {
-            records
-                .iter()
-                .flat_map(|record| record.requests.clone())
-                .collect()
-        })
+        self.record
+            .look(|records| in_order(records).cloned().collect())
     }
 
     /// Waits for the request with that number over all connections.
     #[track_caller]
     pub fn wait_for_request(&self, number: usize) -> Message {
-        let found = self.record.wait(PATIENCE, |records| {
-            records
-                .iter()
-                .flat_map(|record| &record.requests)
-                .nth(number)
-                .cloned()
-        });
+        let found = self
+            .record
+            .wait(PATIENCE, |records| in_order(records).nth(number).cloned());
         found.unwrap_or_else(|| panic!("request {number} never reached the backend"))
     }
 
@@ -260,9 +264,24 @@ impl Peer {
         if let Some(cut) = &request.cut {
             return Err(io::Error::other(cut.clone()));
         }
-        self.record
-            .update(|records| records[self.index].requests.push(request.clone()));
+        self.record.update(|records| {
+            let number = records.iter().map(|record| record.requests.len()).sum();
+            let record = &mut records[self.index];
+            record.requests.push(request.clone());
+            record.numbers.push(number);
+        });
         Ok(Some(request))
+    }
+
+    /// Reads the body that belongs to a head.
+    pub fn body(&mut self, mut head: Message) -> io::Result<Vec<u8>> {
+        let read = self.inbox.body_of_request(&mut head);
+        self.note();
+        read?;
+        match head.cut {
+            Some(cut) => Err(io::Error::other(cut)),
+            None => Ok(head.body),
+        }
     }
 
     /// Reads exactly so many bytes.

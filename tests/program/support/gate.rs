@@ -59,22 +59,37 @@ impl Gate {
             .unwrap_or_else(|outcome| panic!("`serve {}` ended: {outcome:#?}", args.join(" ")))
     }
 
+    /// Starts `serve` with variables in its environment.
+    #[track_caller]
+    pub fn start_with(dir: Dir, variables: &[(&str, &str)], args: &[&str]) -> Self {
+        Self::try_start("serve", dir, variables, args)
+            .unwrap_or_else(|outcome| panic!("`serve {}` ended: {outcome:#?}", args.join(" ")))
+    }
+
     /// Starts `auth` in the same way.
     #[track_caller]
     pub fn auth_service(dir: Dir, args: &[&str]) -> Self {
-        Self::try_start("auth", dir, args)
+        Self::try_start("auth", dir, &[], args)
             .unwrap_or_else(|outcome| panic!("`auth {}` ended: {outcome:#?}", args.join(" ")))
     }
 
     /// Starts `serve`; what it said if it ended instead of serving.
     pub fn try_start_in(dir: Dir, args: &[&str]) -> Result<Self, Outcome> {
-        Self::try_start("serve", dir, args)
+        Self::try_start("serve", dir, &[], args)
     }
 
-    fn try_start(name: &str, dir: Dir, args: &[&str]) -> Result<Self, Outcome> {
+    fn try_start(
+        name: &str,
+        dir: Dir,
+        variables: &[(&str, &str)],
+        args: &[&str],
+    ) -> Result<Self, Outcome> {
         let args = complete(&dir, args);
         let mut command = command();
-        command.arg(name).args(&args);
+        command
+            .arg(name)
+            .args(&args)
+            .envs(variables.iter().copied());
         let (mut child, log, messages) = spawn(command, b"");
         let listeners = args
             .iter()

@@ -186,9 +186,14 @@ impl Inbox {
         let Some(mut message) = self.head()? else {
             return Ok(None);
         };
-        message.framing = announced(&message).unwrap_or(Framing::Empty);
-        self.body(&mut message)?;
+        self.body_of_request(&mut message)?;
         Ok(Some(message))
+    }
+
+    /// Reads the body of a request whose head was read.
+    pub fn body_of_request(&mut self, message: &mut Message) -> io::Result<()> {
+        message.framing = announced(message).unwrap_or(Framing::Empty);
+        self.body(message)
     }
 
     /// Reads an answer with its body; `None` if the other side ended without one.

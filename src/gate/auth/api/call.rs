@@ -1,35 +1,35 @@
 //! One call of the API, from connecting to the end of its answer.
 //!
-//! Owns the agent, and alone names `ureq`. Must not know what an answer means for the client. Out of the box ureq follows
+//! Owns the agent, and names `ureq` alone but for `connect`. Must not know what an answer means for the client. Out of the box ureq follows
 //! redirects, takes a proxy from the environment, has no time-outs and adds fields of its own: all that is turned off.
 
 use std::io::{self, Read};
-use std::net::TcpStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 use ureq::http::{Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::{Connector, RustlsConnector};
 use ureq::{Agent, Body, Error, Timeout};
 
 use super::answer::{self, Answer, Fields};
 use super::breaker::Contact;
+use super::connect::{Dial, INPUT, Names, OUTPUT, Place};
 use super::question::Question;
 use super::reuse::Reuse;
-use crate::net::LookUp;
+use crate::config::HostPort;
 use crate::tls;
 
 /// What an answer's head may hold; no decision needs more.
-const LONGEST_HEAD: usize = 16 * 1024;
+pub(super) const LONGEST_HEAD: usize = 16 * 1024;
 /// What an answer's body may hold; it is read only so that the connection can be used again.
 const LONGEST_BODY: u64 = 64 * 1024;
 /// Idle connections are given up before servers do it: Node waits five seconds, and a question that meets a server just
 /// hanging up has to be asked twice.
 const IDLE_AT_MOST: Duration = Duration::from_secs(3);
-/// Connections kept for the next questions.
-const IDLE_CONNECTIONS: usize = 16;
+/// Connections kept for the next questions: as many as there are calls at once, or a crowd connects anew for each.
+const IDLE_CONNECTIONS: usize = super::MOST_CALLS;
 /// A call that is given this much less than its whole time is cut short.
 const HARDLY_LESS: Duration = Duration::from_millis(50);
 /// The setting that names whom to trust.
@@ -39,6 +39,7 @@ const CA: &str = "--auth-ca";
 #[derive(Clone)]
 pub(super) struct Caller {
     agent: Agent,
+    place: Arc<Place>,
     uri: Uri,
     timeout: Duration,
     unsaid: Option<Duration>,
@@ -67,9 +68,10 @@ impl Caller {
         timeout: Duration,
         unsaid: Option<Duration>,
     ) -> Result<Caller, String> {
-        let uri = url
+        let uri: Uri = url
             .parse()
             .map_err(|error: ureq::http::uri::InvalidUri| format!("not a URL: {error}"))?;
+        let place = Arc::new(Place::new(place(&uri)?));
         let roots = roots
             .iter()
             .map(|root| Certificate::from_der(root).to_owned())
@@ -78,7 +80,7 @@ impl Caller {
             .root_certs(RootCerts::Specific(Arc::new(roots)))
             .unversioned_rustls_crypto_provider(tls::provider())
             .build();
-        let agent = Agent::config_builder()
+        let config = Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(0)
@@ -95,10 +97,14 @@ impl Caller {
             .timeout_connect(Some(timeout))
             // A little earlier, so that it is named when it is the resolver that is silent.
             .timeout_resolve(Some(timeout.saturating_sub(HARDLY_LESS)))
-            .build()
-            .new_agent();
+            .input_buffer_size(INPUT)
+            .output_buffer_size(OUTPUT)
+            .build();
+        let connector = Dial(Arc::clone(&place)).chain(RustlsConnector::default());
+        let agent = Agent::with_parts(config, connector, Names(Arc::clone(&place)));
         Ok(Caller {
             agent,
+            place,
             uri,
             timeout,
             unsaid,
@@ -108,26 +114,8 @@ impl Caller {
     /// Whether somebody listens there, without a word to them; known within the time that a call has.
     pub(super) fn connect(&self) -> io::Result<()> {
         let deadline = Instant::now() + self.timeout;
-        let port = match (self.uri.port_u16(), self.uri.scheme_str()) {
-            (Some(port), _) => port,
-            (None, Some("https")) => 443,
-            (None, _) => 80,
-        };
-        let host = self.uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let mut last = io::Error::from(io::ErrorKind::TimedOut);
-        for address in LookUp::begin((host.to_owned(), port)).wait_until(deadline)? {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Nothing is left for the others, and no time at all would be a fault of the caller's.
-            if left.is_zero() {
-                break;
-            }
-            match TcpStream::connect_timeout(&address, left) {
-                Ok(_) => return Ok(()),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let addresses = self.place.addresses(deadline)?;
+        self.place.connect(&addresses, deadline).map(drop)
     }
 
     /// Asks, and has an answer or none at `deadline`, or after the time that a call has if that is earlier.
@@ -183,17 +171,14 @@ impl Caller {
             request = request.header(name, value);
         }
         let request = request.body(())?;
-        let call = || match limit {
+        match limit {
             None => self.agent.run(request),
             Some(limit) => {
                 let config = self.agent.configure_request(request);
                 let config = config.timeout_global(Some(limit));
                 self.agent.run(config.build())
             }
-        };
-        // It resolves the name on a thread of its own, and panics where the system has none left.
-        catch_unwind(AssertUnwindSafe(call))
-            .unwrap_or_else(|_| Err(Error::Io(io::Error::other("no thread to resolve its name"))))
+        }
     }
 
     /// Reads an answer to its end, as far as it is worth that.
@@ -225,6 +210,16 @@ impl Caller {
             ))),
         }
     }
+}
+
+/// Where that is.
+fn place(uri: &Uri) -> Result<HostPort, String> {
+    let default_port = match uri.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    };
+    let authority = uri.authority().ok_or("it names no host")?;
+    HostPort::parse(authority.as_str(), Some(default_port))
 }
 
 /// Whether the other side ended the connection without a word.

@@ -9,22 +9,24 @@ mod breaker;
 mod cache;
 mod call;
 mod company;
+mod connect;
 mod probe;
 mod question;
 mod reuse;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 
-use super::admission::{Applicant, Bounds, Lane, Limiter, Permit};
+use super::admission::{Admission, Applicant, Bounds, Lane, Limiter, Permit};
 use super::flight::Flight;
-use super::htpasswd::Principal;
+use super::htpasswd::{Principal, Step};
 use super::memory::Digest;
 use super::network::Network;
-use super::waiting::Waiting;
+use super::waiting::{Place, Waiting};
 use answer::{Answer, RETRY_AFTER};
 use breaker::{Breaker, Change};
 use cache::Cache;
@@ -37,11 +39,10 @@ use question::Scope;
 pub use reuse::Basis;
 use reuse::Reuse;
 
-use crate::leader::step_down;
 use crate::metrics::{self, Login};
 
-/// Calls at once, at most: as many connections as a small service bears. Fewer than half of the workers, so that a slow
-/// API never takes them all.
+/// Calls at once, at most: as many connections as a small service bears. Half of the threads that may block, so that a slow API
+/// never takes them all.
 const MOST_CALLS: usize = 128;
 /// Of these one network has one in so many...
 const NETWORK: usize = 2;
@@ -54,9 +55,9 @@ const MOST_WAITING: usize = 1_024;
 /// Of these, those of one network: as many as it has connections, unless they are set otherwise.
 const WAITING_OF_A_NETWORK: usize = 512;
 /// Requests that wait for the answer to another's question, apart from those who ask.
-const MOST_JOINED: usize = 1_024;
+const MOST_JOINED: usize = 8_192;
 /// Of these, those of one network.
-const JOINED_OF_A_NETWORK: usize = 256;
+const JOINED_OF_A_NETWORK: usize = 2_048;
 
 /// An external API, and what is known from it.
 pub struct Api {
@@ -165,76 +166,138 @@ impl Api {
         Err(format!("auth-backend {}: {why}", self.shown))
     }
 
-    /// How many callers of [`ask`](Self::ask) can be waiting at once.
-    pub fn most_waiting(&self) -> usize {
-        self.calls.most() + self.joined.most()
+    /// Rules on one request, if an answer is remembered.
+    pub fn recall(&self, question: &Question<'_>) -> Option<Ruling> {
+        let (answer, basis) = self.cache.recall(question, Instant::now())?;
+        Some(remembered(answer, basis))
     }
 
-    /// Rules on one request that came from `network`. Returns at once if the answer is remembered, and otherwise after a
-    /// call, for whose beginning it waits no longer than the time that a call has.
-    pub fn ask(&self, question: &Question<'_>, network: Network) -> Ruling {
-        let begun = Instant::now();
-        if let Some((answer, basis)) = self.cache.recall(question, begun) {
-            return remembered(answer, basis);
-        }
+    /// Begins to find out about one request.
+    pub fn inquire(&self, question: &Question<'_>) -> Call {
         metrics::CACHE_MISSES.one();
-        step_down();
-        let begin_by = begun + self.timeout;
-        let deadline = begin_by + self.timeout;
-        let mut company = self.habit.company(question);
+        Call {
+            stage: Stage::Begun,
+            company: self.habit.company(question),
+            begin_by: Instant::now() + self.timeout,
+            timeout: self.timeout,
+        }
+    }
+
+    /// Goes on with a question that came from `network`, as far as that needs no waiting, or, where this thread `may_block`, to
+    /// its end once it has its turn. It waits for its turn no longer than the time that a call has.
+    pub fn go_on(
+        self: &Arc<Self>,
+        mut call: Call,
+        question: &Question<'_>,
+        network: Network,
+        waker: &Waker,
+        may_block: bool,
+    ) -> Step<Ruling, Call> {
         loop {
-            if self.breaker.refuses(Instant::now()) {
-                return down();
-            }
-            let flight = match self.receive(question, company, network) {
-                Reception::Known(answer, basis) => return remembered(answer, basis),
-                Reception::Lead(leader) => {
-                    let applicant = Applicant {
-                        network,
-                        lane: Lane::Clean,
-                        most: usize::MAX,
-                    };
-                    return match self.calls.apply(applicant).wait_until(begin_by) {
-                        Some(permit) => leader.ask(question, deadline, permit),
-                        None => leader.give_up(),
-                    };
-                }
-                Reception::Join(flight) => flight,
-            };
-            let Some(_place) = self.joined.place(network, JOINED_OF_A_NETWORK) else {
-                return busy();
-            };
-            let Some(landing) = flight.wait_until(deadline) else {
-                return unsure("no answer in time");
-            };
-            match landing {
-                Landing::Done {
-                    identity,
-                    outcome,
-                    for_twins,
-                } => {
-                    if let Some((answer, basis)) = self.cache.recall(question, Instant::now()) {
-                        return remembered(answer, basis);
+            let is_late = Instant::now() >= call.deadline();
+            call.stage = match std::mem::replace(&mut call.stage, Stage::Begun) {
+                Stage::Begun => match self.begin(call.company, question, network) {
+                    Ok(stage) => stage,
+                    Err(ruling) => return Step::Done(ruling),
+                },
+                Stage::Queued(leader, mut admission) => match admission.poll(waker) {
+                    Poll::Ready(Some(permit)) => Stage::Granted(leader, permit),
+                    Poll::Ready(None) => return Step::Done(leader.give_up()),
+                    Poll::Pending if is_late => return Step::Done(leader.give_up()),
+                    Poll::Pending => {
+                        call.stage = Stage::Queued(leader, admission);
+                        return Step::Waits(call);
                     }
-                    if for_twins && identity.is_same(&question.identity(self.cache.seal())) {
-                        return ruling(outcome, Basis::Path);
-                    }
-                    // It was not for this one, who next waits for twins at most, and then for nobody.
-                    company = company.narrower().min(self.habit.company(question));
+                },
+                Stage::Granted(leader, permit) if may_block => {
+                    let deadline = call.begin_by + call.timeout;
+                    return Step::Done(leader.ask(question, deadline, permit));
                 }
-                Landing::Busy if flight.network == network => return busy(),
-                // There was no room for others, which is no reason to turn this one away; or nobody flies any more.
-                Landing::Busy | Landing::Lost => {}
+                stage @ Stage::Granted(..) => {
+                    call.stage = stage;
+                    return Step::Blocks(call);
+                }
+                Stage::Joined(flight, place) => match flight.poll(waker) {
+                    Poll::Ready(landing) => {
+                        match self.landed(&flight, landing, &mut call.company, question, network) {
+                            Some(ruling) => return Step::Done(ruling),
+                            None => Stage::Begun,
+                        }
+                    }
+                    Poll::Pending if is_late => return Step::Done(unsure("no answer in time")),
+                    Poll::Pending => {
+                        call.stage = Stage::Joined(flight, place);
+                        return Step::Waits(call);
+                    }
+                },
             }
         }
     }
 
-    fn receive<'a>(
-        &'a self,
+    /// What becomes of a question that has just come.
+    fn begin(
+        self: &Arc<Self>,
+        company: Company,
+        question: &Question<'_>,
+        network: Network,
+    ) -> Result<Stage, Ruling> {
+        if self.breaker.refuses(Instant::now()) {
+            return Err(down());
+        }
+        match self.receive(question, company, network) {
+            Reception::Known(answer, basis) => Err(remembered(answer, basis)),
+            Reception::Lead(leader) => {
+                let applicant = Applicant {
+                    network,
+                    lane: Lane::Clean,
+                    most: usize::MAX,
+                };
+                Ok(Stage::Queued(leader, self.calls.apply(applicant)))
+            }
+            Reception::Join(flight) => {
+                let place = self.joined.place(network, JOINED_OF_A_NETWORK);
+                Ok(Stage::Joined(flight, place.ok_or_else(busy)?))
+            }
+        }
+    }
+
+    /// What the answer to another's question says of this one; `None` where it says nothing, and this one begins anew.
+    fn landed(
+        &self,
+        flight: &Flight<Landing>,
+        landing: Landing,
+        company: &mut Company,
+        question: &Question<'_>,
+        network: Network,
+    ) -> Option<Ruling> {
+        match landing {
+            Landing::Done {
+                identity,
+                outcome,
+                for_twins,
+            } => {
+                if let Some((answer, basis)) = self.cache.recall(question, Instant::now()) {
+                    return Some(remembered(answer, basis));
+                }
+                if for_twins && identity.is_same(&question.identity(self.cache.seal())) {
+                    return Some(ruling(outcome, Basis::Path));
+                }
+                // It was not for this one, who next waits for twins at most, and then for nobody.
+                *company = company.narrower().min(self.habit.company(question));
+                None
+            }
+            Landing::Busy if flight.network == network => Some(busy()),
+            // There was no room for others, which is no reason to turn this one away; or nobody flies any more.
+            Landing::Busy | Landing::Lost => None,
+        }
+    }
+
+    fn receive(
+        self: &Arc<Self>,
         question: &Question<'_>,
         company: Company,
         network: Network,
-    ) -> Reception<'a> {
+    ) -> Reception {
         let seal = self.cache.seal();
         let mut keys = Vec::with_capacity(2);
         if company >= Company::Twins {
@@ -245,7 +308,7 @@ impl Api {
         }
         if keys.is_empty() {
             return Reception::Lead(Leader {
-                api: self,
+                api: Arc::clone(self),
                 flight: None,
             });
         }
@@ -260,7 +323,7 @@ impl Api {
         let flight = Arc::new(Flight::new(network));
         flights.extend(keys.iter().map(|key| (*key, Arc::clone(&flight))));
         Reception::Lead(Leader {
-            api: self,
+            api: Arc::clone(self),
             flight: Some((keys, flight)),
         })
     }
@@ -281,24 +344,53 @@ impl Api {
     }
 }
 
+/// A question that is under way. Dropped, its place is given to the next.
+pub struct Call {
+    stage: Stage,
+    company: Company,
+    /// Its turn has to come until then.
+    begin_by: Instant,
+    timeout: Duration,
+}
+
+enum Stage {
+    Begun,
+    /// It waits for its turn.
+    Queued(Leader, Admission),
+    /// It has its turn.
+    Granted(Leader, Permit),
+    /// Another one asks what may be the same.
+    Joined(Arc<Flight<Landing>>, Place),
+}
+
+impl Call {
+    /// When it is to be gone on with although nothing has happened.
+    pub fn deadline(&self) -> Instant {
+        match self.stage {
+            Stage::Joined(..) => self.begin_by + self.timeout,
+            _ => self.begin_by,
+        }
+    }
+}
+
 /// What becomes of a question.
-enum Reception<'a> {
+enum Reception {
     Known(Answer, Basis),
     /// Somebody asks already what may be the same.
     Join(Arc<Flight<Landing>>),
-    Lead(Leader<'a>),
+    Lead(Leader),
 }
 
 /// Whoever asks for all who wait. Dropped without having landed, it releases them.
-struct Leader<'a> {
-    api: &'a Api,
+struct Leader {
+    api: Arc<Api>,
     /// With all that it is listed under.
     flight: Option<(Vec<Digest>, Arc<Flight<Landing>>)>,
 }
 
-impl Leader<'_> {
+impl Leader {
     fn ask(mut self, question: &Question<'_>, deadline: Instant, permit: Permit) -> Ruling {
-        let api = self.api;
+        let api = Arc::clone(&self.api);
         let asked = Instant::now();
         let Some(pass) = api.breaker.enter(asked) else {
             return down();
@@ -350,7 +442,7 @@ impl Leader<'_> {
     }
 }
 
-impl Drop for Leader<'_> {
+impl Drop for Leader {
     fn drop(&mut self) {
         self.land(Landing::Lost);
     }

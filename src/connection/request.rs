@@ -1,0 +1,356 @@
+//! One request of a connection, from its whole head to its answer: decided, admitted, forwarded, settled.
+//!
+//! Owns the order of these steps. Nothing here waits: where something has to be waited for, the request is kept in the
+//! connection's [`State`]. Must not know how bytes move. The head has passed the grammar; all else of it is hostile.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::admission::{self, Applicant, Queued};
+use super::record::Record;
+use super::{Connection, Duty, Forwarding, Next, State, detached};
+use crate::config::BackendAuthorization;
+use crate::gate::auth::Network;
+use crate::gate::{Decision, Denial, Grant, Inquiry, Visit};
+use crate::http::{ForwardedBy, Refusal, RequestHead, write_request_head};
+use crate::reactor::{Context, Kind, Wait};
+use crate::relay::{End, Exchange, Outcome, Presence, Terms, Then, Turn, Unread};
+
+/// The status that the log shows for a client that went away before its answer, as nginx does.
+const CLIENT_GONE: u16 = 499;
+/// A request waits this long for its turn before it is told to come again.
+const WAIT_AT_MOST: Duration = Duration::from_secs(10);
+
+/// A request whose head is there whole.
+pub(super) struct Checking {
+    head: RequestHead,
+    record: Record,
+    question: Question,
+}
+
+/// What has to be found out before it can be answered.
+enum Question {
+    /// Whether it may pass.
+    Pass(Inquiry),
+    /// Whether the gate is ready.
+    Health,
+}
+
+/// A request that may pass.
+pub(super) struct Admitted {
+    head: RequestHead,
+    grant: Grant,
+    record: Record,
+    turn: Option<admission::Turn>,
+}
+
+/// A request that is being relayed.
+pub(super) struct Relaying {
+    admitted: Admitted,
+    exchange: Exchange,
+    /// It goes on without its client.
+    detached: Option<detached::Permit>,
+}
+
+impl State {
+    fn checking(head: RequestHead, record: Record, question: Question) -> State {
+        State::Checking(Box::new(Checking {
+            head,
+            record,
+            question,
+        }))
+    }
+}
+
+impl Connection {
+    /// Looks at a request whose head is whole: most are decided at once.
+    pub(super) fn look(&mut self, head: RequestHead, cx: &Context<'_>) -> Next {
+        let record = Record::begin(&self.service, &head, self.peer, self.by_tls, self.asked);
+        let service = Arc::clone(&self.service);
+        if let Some(health) = service.health.as_ref().filter(|path| path.is_asked(&head)) {
+            // That it is to end is known at once.
+            let known = match service.draining.load(Ordering::Acquire) {
+                true => Some(service.ready()),
+                false => health.known(),
+            };
+            return match known {
+                Some(ready) => self.tell_health(ready, &head, record, cx),
+                None => {
+                    self.place.is_asking();
+                    Next::On(State::checking(head, record, Question::Health))
+                }
+            };
+        }
+        let decision = service.gatekeeper.decide(&head, &visit(&record));
+        if let Decision::Later(_) = decision {
+            self.presence = Presence::Here;
+            self.place.is_asking();
+        }
+        self.go_on(head, record, decision, cx)
+    }
+
+    pub(super) fn check(&mut self, checking: Box<Checking>, cx: &Context<'_>) -> Next {
+        let Checking {
+            head,
+            record,
+            question,
+        } = *checking;
+        let may_block = cx.may_block(Kind::Check);
+        let service = Arc::clone(&self.service);
+        let inquiry = match (question, &service.health) {
+            (Question::Pass(inquiry), _) => inquiry,
+            (Question::Health, Some(health)) if may_block => {
+                let ready = health.ready(|| service.ready());
+                return self.tell_health(ready, &head, record, &cx.later());
+            }
+            (Question::Health, _) => {
+                let state = State::checking(head, record, Question::Health);
+                return Next::Stay(state, Wait::Thread(Kind::Check));
+            }
+        };
+        if self.has_left(cx) {
+            return self.gone(record);
+        }
+        let waker = std::task::Waker::from(Arc::new(cx.waker()));
+        let visit = visit(&record);
+        let decision = service
+            .gatekeeper
+            .go_on(inquiry, &head, &visit, &waker, may_block);
+        match decision {
+            Decision::Later(inquiry) => {
+                self.deadline = self.presence.deadline(inquiry.deadline());
+                let state = State::checking(head, record, Question::Pass(inquiry));
+                Next::Stay(state, Wait::Event)
+            }
+            // It may have taken its time.
+            decision => self.go_on(head, record, decision, &cx.later()),
+        }
+    }
+
+    /// What follows from how far the gate is with a request.
+    fn go_on(
+        &mut self,
+        head: RequestHead,
+        record: Record,
+        decision: Decision,
+        cx: &Context<'_>,
+    ) -> Next {
+        match decision {
+            Decision::Made(decision) => self.decided(head, record, decision, cx),
+            // It has a place in a queue once it was gone on with, and is then told when its turn comes.
+            Decision::Later(inquiry) => {
+                Next::On(State::checking(head, record, Question::Pass(inquiry)))
+            }
+            Decision::Blocks(inquiry) => Next::Stay(
+                State::checking(head, record, Question::Pass(inquiry)),
+                Wait::Thread(Kind::Check),
+            ),
+        }
+    }
+
+    /// The client went away before its answer.
+    fn gone(&self, mut record: Record) -> Next {
+        record.note = Some("client went away".to_owned());
+        record.write(CLIENT_GONE);
+        Next::Abort
+    }
+
+    fn decided(
+        &mut self,
+        head: RequestHead,
+        mut record: Record,
+        decision: Result<Grant, Denial>,
+        cx: &Context<'_>,
+    ) -> Next {
+        match decision {
+            Ok(grant) => {
+                self.place.granted();
+                self.must_leave = false;
+                if let Duty::Confirm = self.service.duty {
+                    return self.confirm(&head, &grant, record, cx);
+                }
+                record.name(&grant);
+                let turn = None;
+                let admitted = Box::new(Admitted {
+                    head,
+                    grant,
+                    record,
+                    turn,
+                });
+                self.admit(admitted, cx)
+            }
+            Err(denial) => {
+                (record.user, record.claimed) = (denial.claimed, true);
+                record.note = denial.note;
+                record.audit_login(&denial.refusal);
+                let mut refusal = denial.refusal;
+                if self.service.duty.conceals(&refusal) {
+                    record.note = Some(refusal.message().to_owned());
+                    refusal = self.service.gatekeeper.unauthorized();
+                }
+                self.refuse(refusal, Some(&head), Unread::whole(&head), record, cx)
+            }
+        }
+    }
+
+    /// A request that may pass has its turn, or waits for it.
+    fn admit(&mut self, mut admitted: Box<Admitted>, cx: &Context<'_>) -> Next {
+        let applicant = Applicant {
+            user: admitted.grant.shared_user(),
+            network: Network::of(admitted.record.origin.client),
+            is_known: admitted.grant.had_credentials(),
+        };
+        match self.service.admission.apply(applicant, || cx.waker()) {
+            Ok(turn) => {
+                admitted.turn = Some(turn);
+                self.forward(*admitted, cx)
+            }
+            Err(queued) => {
+                self.deadline = cx.now + WAIT_AT_MOST;
+                self.presence = Presence::Here;
+                Next::On(State::Queued(admitted, queued))
+            }
+        }
+    }
+
+    pub(super) fn await_turn(
+        &mut self,
+        mut admitted: Box<Admitted>,
+        queued: Queued,
+        cx: &Context<'_>,
+    ) -> Next {
+        match queued.turn() {
+            Ok(turn) => {
+                admitted.turn = Some(turn);
+                self.forward(*admitted, cx)
+            }
+            Err(_) if self.has_left(cx) => self.gone(admitted.record),
+            Err(queued) if cx.now < self.deadline => {
+                Next::Stay(State::Queued(admitted, queued), Wait::Event)
+            }
+            Err(_) => {
+                let Admitted { head, record, .. } = *admitted;
+                let refusal = Refusal::Overloaded { retry_after: 1 };
+                self.refuse(refusal, Some(&head), Unread::whole(&head), record, cx)
+            }
+        }
+    }
+
+    fn forward(&mut self, admitted: Admitted, cx: &Context<'_>) -> Next {
+        let Duty::Forward(to) = &self.service.duty else {
+            // Those requests were answered when they were decided on.
+            return Next::Close;
+        };
+        let outgoing = outgoing(&admitted, to);
+        let terms = Terms {
+            by_tls: self.by_tls,
+            may_keep: !self.service.draining.load(Ordering::Relaxed),
+        };
+        let (grant, head) = (&admitted.grant, &admitted.head);
+        let exchange = to.relay.forward(grant, head, outgoing, terms, cx.now);
+        Next::On(State::Relaying(Box::new(Relaying {
+            admitted,
+            exchange,
+            detached: None,
+        })))
+    }
+
+    pub(super) fn relay(&mut self, mut relaying: Box<Relaying>, cx: &mut Context<'_>) -> Next {
+        let service = Arc::clone(&self.service);
+        let Duty::Forward(to) = &service.duty else {
+            return Next::Close;
+        };
+        let head = &relaying.admitted.head;
+        let may_keep = !service.draining.load(Ordering::Relaxed);
+        relaying.exchange.terms.may_keep = may_keep;
+        match relaying.exchange.run(&to.relay, head, &mut self.input, cx) {
+            Turn::Wait(wait) => {
+                self.deadline = relaying.exchange.deadline();
+                Next::Stay(State::Relaying(relaying), wait)
+            }
+            Turn::Done(outcome) => self.settle(relaying.admitted, outcome, cx),
+            Turn::Abandoned => {
+                let user = relaying.admitted.grant.user().unwrap_or_default();
+                let permit = detached::outlives_its_client(&relaying.admitted.head)
+                    .then(|| service.detached.permit(user))
+                    .flatten();
+                let Some(permit) = permit else {
+                    return self.gone(relaying.admitted.record);
+                };
+                relaying.detached = Some(permit);
+                relaying.exchange.detach();
+                Next::On(State::Relaying(relaying))
+            }
+        }
+    }
+
+    fn settle(&mut self, admitted: Admitted, outcome: Outcome, cx: &Context<'_>) -> Next {
+        let Admitted {
+            head, mut record, ..
+        } = admitted;
+        (record.up, record.down, record.note) = (outcome.up, outcome.down, outcome.note);
+        record.digest = outcome.digest;
+        if outcome.asks_for_password
+            && let Duty::Forward(to) = &self.service.duty
+            && let Some(remedy) = to.on_password_asked()
+        {
+            record.add_note(remedy);
+        }
+        record.is_whole = matches!(
+            outcome.end,
+            End::Answered(_, Then::Keep | Then::Close) | End::Unheard(_)
+        );
+        let (status, next) = match outcome.end {
+            End::Refused(refusal, unread) => {
+                return self.refuse(refusal, Some(&head), unread, record, cx);
+            }
+            End::ClientGone => (CLIENT_GONE, Next::Abort),
+            End::Unheard(status) => (status, Next::Abort),
+            End::Answered(status, Then::Keep) => (status, self.rest(cx)),
+            End::Answered(status, Then::Close) => (status, self.part(cx)),
+            End::Answered(status, Then::Abort) => (status, Next::Abort),
+        };
+        record.write(status);
+        next
+    }
+}
+
+/// Where a request comes from and how it is called, for who decides.
+fn visit(record: &Record) -> Visit<'_> {
+    Visit {
+        client: record.origin.client,
+        forwarded_for: &record.origin.forwarded_for,
+        proto: record.origin.proto,
+        host: &record.origin.host,
+        request_id: &record.request_id,
+    }
+}
+
+/// The head that a backend gets.
+fn outgoing(admitted: &Admitted, to: &Forwarding) -> Vec<u8> {
+    let Admitted {
+        head,
+        grant,
+        record,
+        ..
+    } = admitted;
+    let authorization = match to.authorization {
+        BackendAuthorization::Drop => None,
+        BackendAuthorization::User => grant.basic_without_password(),
+        BackendAuthorization::Pass => head.values("authorization").next().map(<[u8]>::to_vec),
+    };
+    let client = record.origin.client.to_string();
+    let mut outgoing = Vec::with_capacity(1024);
+    let forwarded = ForwardedBy {
+        for_: &record.origin.forwarded_for,
+        proto: record.origin.proto,
+        host: &record.origin.host,
+        real_ip: &client,
+        request_id: &record.request_id,
+        remote_user: grant.header_safe_user(),
+        authorization: authorization.as_deref(),
+    };
+    write_request_head(&mut outgoing, head, &forwarded);
+    outgoing
+}

@@ -1,0 +1,69 @@
+//! Where clients come in.
+//!
+//! Owns the listeners, and makes a connection of each client that has a place. Must not know loops.
+
+use std::sync::Arc;
+
+use super::listener::Listener;
+use crate::connection::{Connection, ConnectionLimiter, Service, is_trusted};
+use crate::log::Peer;
+use crate::metrics;
+use crate::reactor::Doors;
+use crate::stream::Poll;
+
+/// The listeners of a gate.
+pub struct Entrance {
+    /// Where clients connect to.
+    pub listeners: Vec<Listener>,
+    /// What their connections share.
+    pub service: Arc<Service>,
+    /// How many there may be.
+    pub limiter: Arc<ConnectionLimiter>,
+}
+
+impl Doors<Connection> for Entrance {
+    fn watch(&self, poll: &Poll) {
+        for (number, listener) in self.listeners.iter().enumerate() {
+            if let Err(error) = poll.add_listener(listener, number) {
+                ::log::error!("{listener} cannot be watched: {error}");
+            }
+        }
+    }
+
+    fn leave(&self, poll: &Poll) {
+        for listener in &self.listeners {
+            poll.remove_listener(listener);
+        }
+    }
+
+    fn accept(&self, number: usize) -> rustix::io::Result<Option<Box<Connection>>> {
+        let Some(listener) = self.listeners.get(number) else {
+            return Ok(None);
+        };
+        let Some((stream, peer)) = listener.accept()? else {
+            return Ok(None);
+        };
+        let counted = match peer {
+            Peer::Address(address) if !is_trusted(&self.service.trusted, address) => Some(address),
+            // Many clients come through it.
+            Peer::Address(_) | Peer::Unix => None,
+        };
+        // Without a place it is closed: everybody is busy.
+        let Some(place) = self.limiter.enter(counted) else {
+            return Ok(None);
+        };
+        metrics::CONNECTIONS.one();
+        let service = Arc::clone(&self.service);
+        Ok(Some(Box::new(Connection::new(
+            service, stream, peer, place,
+        ))))
+    }
+
+    fn end_with_us(&self) -> Vec<usize> {
+        let listeners = self.listeners.iter().enumerate();
+        listeners
+            .filter(|(_, listener)| !listener.is_handed_over())
+            .map(|(number, _)| number)
+            .collect()
+    }
+}

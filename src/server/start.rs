@@ -1,0 +1,285 @@
+//! The gate that serves: what is started in which order.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use signal_hook::iterator::Signals;
+
+use super::asking::{self, Discovery};
+use super::doors::Entrance;
+use super::listener::Listener;
+use super::prepare::Prepared;
+use super::reload::{self, Asked, Files};
+use super::{Bound, Role, caretaker, notify};
+use crate::admin::{Admin, Socket, Watched};
+use crate::config::{Paths, Settings};
+use crate::connection::{
+    Admission, Connection, ConnectionLimiter, Detached, Duty, Forwarding, HealthPath, RequestIds,
+    Service, Timeouts,
+};
+use crate::gate::auth::HeldBack;
+use crate::gate::{Authority, Gatekeeper, PathRules};
+use crate::http::PathDecides;
+use crate::log;
+use crate::metrics::{Standing, ThrottledStanding};
+use crate::reactor::Reactor;
+use crate::relay::{Backend, Relay};
+use crate::tls::Certificates;
+
+/// Descriptors that are not for clients: standard streams, files, listeners, the log, and 32 for both ends of the pipes of big
+/// transfers.
+const OTHER_DESCRIPTORS: usize = 96;
+
+/// The gate while it serves.
+pub(super) struct Running {
+    pub(super) service: Arc<Service>,
+    pub(super) reactor: Arc<Reactor<Connection>>,
+    pub(super) limiter: Arc<ConnectionLimiter>,
+    /// Whether somebody else holds every socket that it listens on.
+    pub(super) are_handed_over: bool,
+    /// For requests in flight after the signal to stop.
+    pub(super) drain: Duration,
+    pub(super) signals: Signals,
+    pub(super) reload: Sender<Asked>,
+    /// Removed at the end.
+    _socket: Option<Socket>,
+}
+
+impl Running {
+    /// Everything is started, and goes on in other threads.
+    pub(super) fn start(
+        settings: &Settings,
+        role: Role,
+        before: reload::Before,
+        prepared: Prepared,
+        bound: Bound,
+        signals: Signals,
+    ) -> io::Result<Running> {
+        say(settings, &prepared);
+        let exposed = prepared.exposure.warnings();
+        exposed.iter().for_each(|warning| ::log::warn!("{warning}"));
+        let certificates = prepared.certificates.clone();
+        let (authority, backends) = (prepared.authority, prepared.backends);
+        let service = service(settings, role, authority, backends, certificates.clone())?;
+        let limiter = ConnectionLimiter::new(
+            connections_within_the_file_limit(settings, role),
+            settings.max_connections_per_address.unwrap_or(0),
+        );
+        let loops = thread::available_parallelism().map_or(1, usize::from);
+        let reactor = Reactor::new(loops, threads(settings, loops))?;
+        let files = Files::new(settings, before, &service, certificates.as_ref());
+        let (reload, asked) = channel();
+        reload::start(files, asked)?;
+        caretaker::start(
+            Arc::clone(&service),
+            prepared.self_signed,
+            certificates.clone(),
+        )?;
+        if role == Role::AuthService {
+            ::log::info!(
+                "answering 200 or 401 to proxies that ask, whatever the path; nothing is forwarded"
+            );
+        }
+        let standing = standing(&service, &reactor, &limiter, certificates);
+        let listening = bound.listeners.iter().map(Listener::to_string).collect();
+        let watched = |standing| Watched {
+            service: Arc::clone(&service),
+            listening,
+            password_file: settings.htpasswd.as_ref().map(|file| file.value.clone()),
+            standing: Box::new(standing),
+        };
+        let admin = bound
+            .admin
+            .map(|admin: Admin| admin.start(watched(standing)));
+        let listeners = bound.listeners;
+        listeners
+            .iter()
+            .for_each(|listener| ::log::info!("listening on {listener}"));
+        let are_handed_over = listeners.iter().all(Listener::is_handed_over);
+        reactor.start(Arc::new(Entrance {
+            listeners,
+            service: Arc::clone(&service),
+            limiter: Arc::clone(&limiter),
+        }))?;
+        notify::ready();
+        notify::give_signs_of_life(Arc::clone(&reactor))?;
+        Ok(Running {
+            _socket: admin.transpose()?,
+            service,
+            reactor,
+            limiter,
+            are_handed_over,
+            drain: settings.timeouts.drain,
+            signals,
+            reload,
+        })
+    }
+}
+
+/// Says what is known already, and then what has to be asked for: an API and a resolver may take their time, and a person waits.
+fn say(settings: &Settings, prepared: &Prepared) {
+    let warn = |warnings: &[String]| {
+        warnings
+            .iter()
+            .for_each(|warning| ::log::warn!("{warning}"))
+    };
+    warn(&prepared.warnings);
+    prepared
+        .words
+        .iter()
+        .for_each(|word| ::log::info!("{word}"));
+    match asking::probe(settings, &prepared.authority) {
+        Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
+        Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
+        None => {}
+    }
+}
+
+/// What all connections share.
+fn service(
+    settings: &Settings,
+    role: Role,
+    authority: Authority,
+    backends: Vec<Backend>,
+    certificates: Option<Arc<Certificates>>,
+) -> io::Result<Arc<Service>> {
+    let timeouts = settings.timeouts;
+    let duty = match role {
+        Role::Gate => Duty::Forward(Box::new(Forwarding {
+            relay: Relay::new(backends, timeouts.response, timeouts.body),
+            authorization: settings.backend_authorization,
+            told: log::Seldom::default(),
+        })),
+        Role::AuthService => Duty::Confirm,
+    };
+    let paths = path_rules(role, settings.paths);
+    Ok(Arc::new(Service {
+        gatekeeper: Gatekeeper::new(authority, &settings.realm, paths),
+        duty,
+        trusted: settings.trusted_proxies.clone(),
+        health: settings.health_path.clone().map(HealthPath::new),
+        admission: Admission::new(settings.max_requests),
+        detached: Arc::new(Detached::default()),
+        timeouts: Timeouts {
+            header: timeouts.header,
+            idle: timeouts.idle,
+        },
+        request_ids: RequestIds::new(seed()?),
+        draining: AtomicBool::new(false),
+        certificates,
+    }))
+}
+
+/// Threads of the pool: for hashes and look-ups a few are enough, and calls of an API wait for long.
+fn threads(settings: &Settings, loops: usize) -> usize {
+    const FOR_CHECKS: usize = 32;
+    const FOR_CALLS: usize = 128;
+    let for_calls = match settings.auth_backend {
+        Some(_) => FOR_CALLS,
+        None => 0,
+    };
+    settings.workers.unwrap_or(loops + FOR_CHECKS + for_calls)
+}
+
+/// Where a path has to read the same for everybody. What a proxy asks an auth service about is not decided by any.
+fn path_rules(role: Role, paths: Paths) -> PathRules {
+    let (always, asked_about) = match (role, paths) {
+        (Role::AuthService, _) => (PathDecides::Nowhere, PathDecides::Nowhere),
+        (Role::Gate, Paths::Strict) => (PathDecides::InRegistry, PathDecides::Everywhere),
+        (Role::Gate, Paths::AsSent) => (PathDecides::InRegistry, PathDecides::InRegistry),
+    };
+    PathRules {
+        always,
+        asked_about,
+    }
+}
+
+/// What is asked when somebody looks.
+fn standing(
+    service: &Arc<Service>,
+    reactor: &Arc<Reactor<Connection>>,
+    limiter: &Arc<ConnectionLimiter>,
+    certificates: Option<Arc<Certificates>>,
+) -> impl Fn() -> Standing + Send + use<> {
+    let (service, reactor, limiter) = (
+        Arc::clone(service),
+        Arc::clone(reactor),
+        Arc::clone(limiter),
+    );
+    move || {
+        let (in_flight, waiting) = service.admission.counts();
+        let (workers_busy, workers_wanted) = reactor.blocking();
+        let open = limiter.taken();
+        let certificates = certificates.as_ref();
+        Standing {
+            workers: reactor.threads(),
+            workers_busy,
+            workers_wanted,
+            max_requests: service.admission.most(),
+            in_flight,
+            waiting,
+            detached: service.detached.count(),
+            buffered: service.duty.buffered(),
+            open,
+            parked: open.saturating_sub(in_flight),
+            loops: reactor.loads(),
+            backends: service.duty.backends(),
+            certificates: certificates.map_or_else(Vec::new, |shown| shown.standing()),
+            throttled: throttled(service.gatekeeper.held_back()),
+        }
+    }
+}
+
+/// For people, whoever is held back longest first.
+fn throttled(mut held: Vec<HeldBack>) -> Vec<ThrottledStanding> {
+    let (now, clock) = (Instant::now(), SystemTime::now());
+    held.sort_unstable_by_key(|one| std::cmp::Reverse(one.until));
+    held.into_iter()
+        .map(|one| ThrottledStanding {
+            network: one.network.to_string(),
+            until: clock + one.until.saturating_duration_since(now),
+            in_part: one.in_part,
+        })
+        .collect()
+}
+
+/// A client's request needs two descriptors where there is a backend: its own and one to the backend.
+fn connections_within_the_file_limit(settings: &Settings, role: Role) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let Some(files) = now.and_then(|now| usize::try_from(now).ok()) else {
+        return settings.max_connections;
+    };
+    let backends = match role {
+        Role::Gate => settings.max_requests.min(files / 3),
+        Role::AuthService => 0,
+    };
+    let room = files
+        .saturating_sub(OTHER_DESCRIPTORS.min(files / 3) + backends)
+        .max(1);
+    if room < settings.max_connections {
+        ::log::warn!(
+            "the limit of {files} open files leaves room for {room} connections, not {}; raise it (ulimit -n)",
+            settings.max_connections
+        );
+    }
+    room.min(settings.max_connections)
+}
+
+fn seed() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("no random numbers"))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
