@@ -28,7 +28,7 @@ const GROWTH: usize = 4;
 /// What all transfers together may have in large buffers, in bytes.
 const BUDGET: usize = 64 * 1024 * 1024;
 /// A sink that needs longer than this to take what it could not take at once is a slow one.
-const SLOW: Duration = Duration::from_millis(20);
+const SLOW: Duration = Duration::from_millis(100);
 /// What one step moves before others have their turn, in bytes.
 const STEP: usize = 1024 * 1024;
 /// Reads of one step: a peer that sends byte by byte gets no more.
@@ -123,6 +123,12 @@ impl Appetite {
         }
     }
 
+    /// The sink has taken all of a step without a pause: it is no longer a slow one. That a client was kept from a processor for
+    /// a moment does not bind it to small pieces for the rest of its body.
+    fn is_met(&mut self) {
+        self.is_slow = false;
+    }
+
     fn grow(&mut self, budget: &Budget) {
         let larger = (self.size * GROWTH).min(self.largest);
         self.share = None;
@@ -205,7 +211,12 @@ pub(super) fn copy<R: Read, W: Sink>(
         }
         match gauge.stop {
             Some(Pause::Grow) => appetite.grow(budget),
-            Some(Pause::Stop(stop)) => return stop,
+            Some(Pause::Stop(stop)) => {
+                if *moved - begun >= STEP as u64 {
+                    appetite.is_met();
+                }
+                return stop;
+            }
             None => return Stop::End,
         }
     }
@@ -273,5 +284,41 @@ impl<W: Sink> Write for Meter<'_, W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Sink for io::Sink {
+        fn is_full(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_sink_is_slow_until_it_takes_a_whole_step() {
+        let mut appetite = Appetite::new(LARGEST);
+        let then = Instant::now();
+        for (waited, is_slow) in [(SLOW, false), (SLOW + Duration::from_millis(1), true)] {
+            appetite.is_blocked(then);
+            appetite.is_drained(then + waited);
+            assert_eq!(appetite.is_slow(), is_slow, "{waited:?}");
+        }
+        for (length, is_slow) in [(STEP as u64 / 2, true), (2 * STEP as u64, false)] {
+            let mut source = io::repeat(0).take(length);
+            let budget = Budget::default();
+            let mut moved = 0;
+            copy(
+                &mut source,
+                &mut io::sink(),
+                Some(length),
+                &mut appetite,
+                &budget,
+                &mut moved,
+            );
+            assert_eq!(appetite.is_slow(), is_slow, "{length}");
+        }
     }
 }
