@@ -257,11 +257,7 @@ impl Connection {
         self.input.release();
         self.place
             .holds(self.input.held() + self.input.stream().held());
-        // A step that ended early is told of by nobody.
-        let wait = match self.input.stream_mut().may_have_more() {
-            true => Wait::Again,
-            false => Wait::Event,
-        };
+        let wait = Wait::unless(self.input.stream_mut().may_have_more());
         Next::Stay(state, wait)
     }
 

@@ -15,7 +15,7 @@ use crate::gate::auth::Network;
 use crate::gate::{Decision, Denial, Grant, Inquiry, Visit};
 use crate::http::{ForwardedBy, Refusal, RequestHead, write_request_head};
 use crate::reactor::{Context, Kind, Wait};
-use crate::relay::{End, Exchange, Outcome, Presence, Terms, Then, Turn, Unread};
+use crate::relay::{CLIENT_WENT_AWAY, End, Exchange, Outcome, Presence, Terms, Then, Turn, Unread};
 
 /// The status that the log shows for a client that went away before its answer, as nginx does.
 const CLIENT_GONE: u16 = 499;
@@ -151,7 +151,7 @@ impl Connection {
 
     /// The client went away before its answer.
     fn gone(&self, mut record: Record) -> Next {
-        record.note = Some("client went away".to_owned());
+        record.note = Some(CLIENT_WENT_AWAY.to_owned());
         record.write(CLIENT_GONE);
         Next::Abort
     }

@@ -17,16 +17,14 @@ const AHEAD: usize = 16 * 1024;
 /// for good; else those of the stream, after which reading may go on.
 pub struct Body<'a, S: Read> {
     input: &'a mut Input<S>,
-    state: State,
-    trailers: Vec<u8>,
-    failure: Option<io::ErrorKind>,
+    reading: Reading,
 }
 
 impl<S: Read + fmt::Debug> fmt::Debug for Body<'_, S> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Body")
             .field("input", self.input)
-            .field("state", &self.state)
+            .field("state", &self.reading.state)
             .finish_non_exhaustive()
     }
 }
@@ -101,52 +99,34 @@ impl<'a, S: Read> Body<'a, S> {
 
     /// Goes on with a body where [`pause`](Self::pause) left it.
     pub fn resume(input: &'a mut Input<S>, reading: Reading) -> Self {
-        let Reading {
-            state,
-            trailers,
-            failure,
-        } = reading;
-        Self {
-            input,
-            state,
-            trailers,
-            failure,
-        }
+        Self { input, reading }
     }
 
     /// How far it was read.
     pub fn pause(self) -> Reading {
-        Reading {
-            state: self.state,
-            trailers: self.trailers,
-            failure: self.failure,
-        }
+        self.reading
     }
 
     /// The body was read to its proper end. Known as soon as the last byte of a length was read; of chunks and of a body
     /// until close at the latest when a read has returned `Ok(0)`.
     pub fn is_complete(&self) -> bool {
-        matches!(self.state, State::Complete)
+        self.reading.is_complete()
     }
 
     /// What is still to come, where that is known.
     pub fn remaining_length(&self) -> Option<u64> {
-        match self.state {
-            State::Complete => Some(0),
-            State::Length(left) => Some(left),
-            _ => None,
-        }
+        self.reading.remaining_length()
     }
 
     /// The trailer fields of a chunked body that was read to its end, as lines ended by CR LF, without those that nobody
     /// may relay.
     pub fn trailers(&self) -> &[u8] {
-        &self.trailers
+        self.reading.trailers()
     }
 
     /// What the last read failed with, if it failed: tells whoever copies which side it was.
     pub fn failure(&self) -> Option<io::ErrorKind> {
-        self.failure
+        self.reading.failure
     }
 
     /// How many bytes of this body, or from behind it, have been read ahead.
@@ -158,8 +138,8 @@ impl<'a, S: Read> Body<'a, S> {
     /// ahead came before them, and must have been read.
     pub fn went_by(&mut self, count: u64) {
         debug_assert!(self.input.buffered().is_empty(), "taken out of turn");
-        if let State::Length(left) = self.state {
-            self.state = match left.saturating_sub(count) {
+        if let State::Length(left) = self.reading.state {
+            self.reading.state = match left.saturating_sub(count) {
                 0 => State::Complete,
                 left => State::Length(left),
             };
@@ -177,19 +157,19 @@ impl<'a, S: Read> Body<'a, S> {
     }
 
     fn read_body(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        match self.state {
+        match self.reading.state {
             State::Complete => Ok(0),
             State::UntilClose => {
                 let count = self.input.read(out)?;
                 if count == 0 {
-                    self.state = State::Complete;
+                    self.reading.state = State::Complete;
                 }
                 Ok(count)
             }
             State::Length(left) => {
                 let count = self.read_data(out, left, State::Length)?;
-                if matches!(self.state, State::Length(0)) {
-                    self.state = State::Complete;
+                if matches!(self.reading.state, State::Length(0)) {
+                    self.reading.state = State::Complete;
                 }
                 Ok(count)
             }
@@ -199,7 +179,7 @@ impl<'a, S: Read> Body<'a, S> {
 
     fn read_chunks(&mut self, out: &mut [u8]) -> io::Result<usize> {
         loop {
-            if let State::ChunkData(left @ 1..) = self.state
+            if let State::ChunkData(left @ 1..) = self.reading.state
                 && self.input.buffered().is_empty()
             {
                 return self.read_data(out, left, State::ChunkData);
@@ -229,7 +209,7 @@ impl<'a, S: Read> Body<'a, S> {
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.state = state(left.saturating_sub(count as u64));
+        self.reading.state = state(left.saturating_sub(count as u64));
         Ok(count)
     }
 
@@ -237,11 +217,11 @@ impl<'a, S: Read> Body<'a, S> {
     fn gather(&mut self, out: &mut [u8]) -> usize {
         let mut filled = 0;
         // A fault behind good data is met again by the next read, which has nothing else to return.
-        while let (Ok(Step::Data), State::ChunkData(left)) = (self.step(), self.state) {
+        while let (Ok(Step::Data), State::ChunkData(left)) = (self.step(), self.reading.state) {
             let room = out.get_mut(filled..).unwrap_or_default();
             let most = usize::try_from(left).map_or(room.len(), |left| left.min(room.len()));
             let count = self.input.take(room.get_mut(..most).unwrap_or_default());
-            self.state = State::ChunkData(left - count as u64);
+            self.reading.state = State::ChunkData(left - count as u64);
             filled += count;
             if count == 0 {
                 break;
@@ -254,7 +234,7 @@ impl<'a, S: Read> Body<'a, S> {
     fn step(&mut self) -> Result<Step, ChunkFault> {
         loop {
             let buffered = self.input.buffered();
-            let (used, next) = match self.state {
+            let (used, next) = match self.reading.state {
                 State::ChunkData(0) => (0, State::ChunkEnd),
                 State::ChunkData(_) if buffered.is_empty() => return Ok(Step::NeedsMore),
                 State::ChunkData(_) => return Ok(Step::Data),
@@ -271,14 +251,14 @@ impl<'a, S: Read> Body<'a, S> {
                 State::Trailers => match trailers(buffered)? {
                     None => return Ok(Step::NeedsMore),
                     Some((fields, used)) => {
-                        self.trailers = fields;
+                        self.reading.trailers = fields;
                         (used, State::Complete)
                     }
                 },
                 State::Complete | State::Length(_) | State::UntilClose => return Ok(Step::Done),
             };
             self.input.consume(used);
-            self.state = next;
+            self.reading.state = next;
         }
     }
 }
@@ -286,14 +266,14 @@ impl<'a, S: Read> Body<'a, S> {
 impl<S: Read> Read for Body<'_, S> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         // A malformed chunk is met again anyway; an end might not be.
-        if self.failure == Some(io::ErrorKind::UnexpectedEof) {
+        if self.reading.failure == Some(io::ErrorKind::UnexpectedEof) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if out.is_empty() {
             return Ok(0);
         }
         let outcome = self.read_body(out);
-        self.failure = outcome.as_ref().err().map(io::Error::kind);
+        self.reading.failure = outcome.as_ref().err().map(io::Error::kind);
         outcome
     }
 }

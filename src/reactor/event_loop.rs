@@ -75,29 +75,27 @@ impl<T: Task> EventLoop<T> {
     }
 
     fn turn(&mut self, events: &mut Events, reports: &mut Vec<Report>) {
-        {
-            let limit = self.limit(Instant::now());
-            self.shared.poll.wait(limit, events, reports);
-            self.shared.turns.fetch_add(1, Ordering::Relaxed);
-            for report in reports.drain(..) {
-                match report {
-                    Report::Owner(key) => self.enqueue(key),
-                    Report::Listener(number) => self.accept(number),
-                }
+        let limit = self.limit(Instant::now());
+        self.shared.poll.wait(limit, events, reports);
+        self.shared.turns.fetch_add(1, Ordering::Relaxed);
+        for report in reports.drain(..) {
+            match report {
+                Report::Owner(key) => self.enqueue(key),
+                Report::Listener(number) => self.accept(number),
             }
-            for message in self.shared.take_messages() {
-                self.heed(message);
+        }
+        for message in self.shared.take_messages() {
+            self.heed(message);
+        }
+        self.look_at_the_clock();
+        for _ in 0..STEPS {
+            if early::stops() {
+                break;
             }
-            self.look_at_the_clock();
-            for _ in 0..STEPS {
-                if early::stops() {
-                    break;
-                }
-                let Some(key) = self.queue.pop() else {
-                    break;
-                };
-                self.step(key);
-            }
+            let Some(key) = self.queue.pop() else {
+                break;
+            };
+            self.step(key);
         }
     }
 

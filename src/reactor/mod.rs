@@ -54,6 +54,17 @@ pub enum Wait {
     Done,
 }
 
+impl Wait {
+    /// Until a peer moves, unless a read of what it sent may find more: what a step that ended early has left is told of by
+    /// nobody.
+    pub fn unless(may_have_more: bool) -> Wait {
+        match may_have_more {
+            true => Wait::Again,
+            false => Wait::Event,
+        }
+    }
+}
+
 /// Whose step goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {

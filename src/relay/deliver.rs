@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::exchange::{Asked, Exchange, Sides};
 use super::splice::Splicing;
-use super::transfer::{self, Appetite, LARGEST, LARGEST_OF_TLS, Stop};
+use super::transfer::{self, Appetite, Pace, Stop};
 use super::upload::{Chunks, Tracked, Uploaded};
-use super::{End, Relay, Then};
+use super::{CLIENT_WENT_AWAY, End, Relay, Then};
 use crate::http::{
     Body, ChunkWriter, Framing, Reading, ResponseHead, ResponseShape, Version, write_response_head,
 };
@@ -48,8 +48,7 @@ pub(super) struct Delivery {
     splice: Splicing,
     is_finished: bool,
     waits_for_client: bool,
-    moved: Instant,
-    sent: u64,
+    pace: Pace,
 }
 
 /// How far it is.
@@ -103,18 +102,14 @@ impl Delivery {
             sent_as,
             keep,
             reading: Some(body.pause()),
-            appetite: Appetite::new(match client.is_tls() {
-                true => LARGEST_OF_TLS,
-                false => LARGEST,
-            }),
+            appetite: Appetite::new(client.is_tls()),
             splice: Splicing::Possible,
             is_finished: false,
             waits_for_client: false,
-            moved: sides.cx.now,
-            sent: client.sent(),
+            pace: Pace::new(sides.cx.now, client.sent()),
         };
         if client.write_all(&first).is_err() {
-            exchange.note = Some("client went away".to_owned());
+            exchange.note = Some(CLIENT_WENT_AWAY.to_owned());
             return Err(delivery.cut(answer));
         }
         exchange.down += taken;
@@ -130,7 +125,7 @@ impl Delivery {
 
     /// When whoever is waited for has been still for too long.
     pub(super) fn deadline(&self, silence: Duration) -> Instant {
-        self.moved + silence
+        self.pace.deadline(silence)
     }
 
     /// What the log says when that has come.
@@ -166,17 +161,14 @@ impl Delivery {
         let may_have_more = body.stream_mut().may_have_more();
         self.reading = Some(body.pause());
         let sent = client.sent();
-        if exchange.down != before || sent != self.sent {
-            self.moved = now;
-        }
-        self.sent = sent;
+        self.pace.step(now, exchange.down != before, sent);
         match stop {
             Stop::End => self.done(answer, is_complete, client),
             Stop::Turn => Progress::Turn,
             // A step that ended early is told of by nobody.
             Stop::Dry if may_have_more => Progress::Turn,
             Stop::Dry if client.socket().is_torn() => {
-                exchange.note = Some("client went away".to_owned());
+                exchange.note = Some(CLIENT_WENT_AWAY.to_owned());
                 Progress::Done(self.cut(answer), false)
             }
             Stop::Dry | Stop::Full => Progress::Waits,
@@ -187,7 +179,7 @@ impl Delivery {
             Stop::Sink => {
                 let unsent = client.unsent() as u64;
                 exchange.down = exchange.down.saturating_sub(unsent);
-                exchange.note = Some("client went away".to_owned());
+                exchange.note = Some(CLIENT_WENT_AWAY.to_owned());
                 Progress::Done(self.cut(answer), false)
             }
         }

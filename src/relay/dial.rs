@@ -190,11 +190,10 @@ impl Dial {
         match stream.handshake() {
             Ok(Progress::Done) => Turn::Done(stream),
             Ok(Progress::Waits(_)) if cx.now >= self.until => self.failed(silent()),
-            // A step that ended early is told of by nobody.
-            Ok(Progress::Waits(Interest::Read)) if stream.may_have_more() => {
-                Turn::Stay(Stage::Shaking(stream), Wait::Again)
+            Ok(Progress::Waits(interest)) => {
+                let wait = Wait::unless(interest == Interest::Read && stream.may_have_more());
+                Turn::Stay(Stage::Shaking(stream), wait)
             }
-            Ok(Progress::Waits(_)) => Turn::Stay(Stage::Shaking(stream), Wait::Event),
             Err(error) => self.failed(super::backend::untrusted(&error)),
         }
     }

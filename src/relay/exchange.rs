@@ -17,7 +17,7 @@ use super::dial::{Dial, Dialled};
 use super::presence::Presence;
 use super::response::{Heard, ResponseReader, Unanswered};
 use super::upload::{Upload, Uploaded};
-use super::{End, Outcome, Relay, Unread};
+use super::{CLIENT_WENT_AWAY, End, Outcome, Relay, Unread};
 use crate::http::{CONTINUE, Framing, Input, Refusal, RequestHead, ResponseHead, Version};
 use crate::reactor::{Context, Wait};
 use crate::stream::{Stream, early};
@@ -155,7 +155,7 @@ impl Exchange {
     /// Goes on without its client.
     pub fn detach(&mut self) {
         self.client = Presence::Detached;
-        self.failures.push("client went away".to_owned());
+        self.failures.push(CLIENT_WENT_AWAY.to_owned());
     }
 
     /// Goes on as far as it can without waiting.
@@ -249,7 +249,7 @@ impl Exchange {
             return Next::On(Stage::Choosing);
         };
         if self.has_left(sides) {
-            return self.client_gone("client went away");
+            return self.client_gone(CLIENT_WENT_AWAY);
         }
         match dial.run(backend, sides.cx) {
             Dialled::Waits(dial, wait) => {
@@ -287,7 +287,7 @@ impl Exchange {
                     && sides.client.buffered().is_empty()
                     && sides.client.stream_mut().write_all(CONTINUE).is_err()
                 {
-                    return self.client_gone("client went away");
+                    return self.client_gone(CLIENT_WENT_AWAY);
                 }
                 let upload = Upload::new(framing, sides.client.stream_mut(), sides.relay, now);
                 Next::On(Stage::Uploading(attempt, asked, upload))
@@ -305,7 +305,7 @@ impl Exchange {
         use super::upload::Progress;
         // That its body is waited for is said, whatever the socket had no room for then.
         if !self.is_detached() && sides.client.stream_mut().push().is_err() {
-            return self.client_gone("client went away");
+            return self.client_gone(CLIENT_WENT_AWAY);
         }
         // An answer is early only where the backend does not have it all.
         let backend = asked.link.input.stream_mut();
@@ -373,11 +373,7 @@ impl Exchange {
         if self.client.is_torn(sides.client.stream()) {
             return self.client_gone("client cut its body short");
         }
-        // A look at the backend that ended early is told of by nobody.
-        let wait = match asked.link.input.stream_mut().may_have_more() {
-            true => Wait::Again,
-            false => Wait::Event,
-        };
+        let wait = Wait::unless(asked.link.input.stream_mut().may_have_more());
         Next::Stay(Stage::Uploading(attempt, asked, upload), wait)
     }
 
@@ -432,11 +428,7 @@ impl Exchange {
                 if let Heard::Begun = heard {
                     sent.until = sent.until.min(sides.cx.now + sides.relay.body_timeout);
                 }
-                // A step that ended early is told of by nobody.
-                match asked.link.input.stream_mut().may_have_more() {
-                    true => Wait::Again,
-                    false => Wait::Event,
-                }
+                Wait::unless(asked.link.input.stream_mut().may_have_more())
             }
         };
         if !self.is_detached() {
@@ -447,7 +439,7 @@ impl Exchange {
                 .and_then(|()| client.push().map(drop))
                 .is_err()
             {
-                return self.client_gone("client went away");
+                return self.client_gone(CLIENT_WENT_AWAY);
             }
         }
         if sides.cx.now >= sent.until {
@@ -457,7 +449,7 @@ impl Exchange {
         if self.has_left(sides) {
             return match sent.uploaded {
                 Uploaded::Whole => Next::Abandoned(Stage::Awaiting(attempt, asked, sent)),
-                Uploaded::Partly => self.client_gone("client went away"),
+                Uploaded::Partly => self.client_gone(CLIENT_WENT_AWAY),
             };
         }
         Next::Stay(Stage::Awaiting(attempt, asked, sent), wait)

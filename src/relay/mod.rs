@@ -35,6 +35,9 @@ use crate::http::location::{Origin, Outside, rewrite};
 use crate::http::{Framing, Refusal, RequestHead, ResponseHead, Scheme};
 use crate::metrics::BackendStanding;
 
+/// What the log says of a client that did not wait for the end.
+pub const CLIENT_WENT_AWAY: &str = "client went away";
+
 /// The backends and what all transfers share.
 #[derive(Debug)]
 pub struct Relay {

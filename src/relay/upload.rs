@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::backend::Link;
 use super::exchange::Sides;
 use super::splice::{self, Splicing};
-use super::transfer::{self, Appetite, LARGEST, LARGEST_OF_TLS, Share, Sink, Stop};
+use super::transfer::{self, Appetite, Pace, Share, Sink, Stop};
 use super::{Relay, Unread};
 use crate::http::{Body, ChunkWriter, Framing, Input, Reading, is_bad_chunk};
 use crate::stream::Stream;
@@ -38,9 +38,7 @@ pub(super) struct Upload {
     /// The last chunk, or all of a length, was handed to the backend's stream.
     is_finished: bool,
     waits_for_backend: bool,
-    moved: Instant,
-    /// What the backend's socket had taken when it was looked at last.
-    sent: u64,
+    pace: Pace,
 }
 
 /// How far it is.
@@ -71,22 +69,18 @@ impl Upload {
         Upload {
             framing,
             reading: Some(Reading::new(framing)),
-            appetite: Appetite::new(match client.is_tls() {
-                true => LARGEST_OF_TLS,
-                false => LARGEST,
-            }),
+            appetite: Appetite::new(client.is_tls()),
             splice: Splicing::Possible,
             ahead: share.flatten(),
             is_finished: false,
             waits_for_backend: false,
-            moved: now,
-            sent: 0,
+            pace: Pace::new(now, 0),
         }
     }
 
     /// When whoever is waited for has been still for too long.
     pub(super) fn deadline(&self, silence: Duration) -> Instant {
-        self.moved + silence
+        self.pace.deadline(silence)
     }
 
     /// Whether it is the backend who has to move.
@@ -138,10 +132,7 @@ impl Upload {
         self.reading = Some(body.pause());
         sides.client.stream_mut().read_as_needed();
         let sent = link.input.stream().sent();
-        if *up != before || sent != self.sent {
-            self.moved = now;
-        }
-        self.sent = sent;
+        self.pace.step(now, *up != before, sent);
         progress
     }
 

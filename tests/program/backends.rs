@@ -2,7 +2,7 @@
 
 use crate::support::acceptor::Refusing;
 use crate::support::certificates::Ca;
-use crate::support::{AUTH, Backend, Client, Dir, Gate, PATIENCE};
+use crate::support::{AUTH, Backend, Dir, Gate, PATIENCE};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -11,15 +11,11 @@ fn before(backend: &Backend) -> Gate {
     Gate::start(&["--backend", backend.url()])
 }
 
-fn both(gate: &Gate) -> [Client; 2] {
-    [gate.http(), gate.https()]
-}
-
 #[test]
 fn a_backend_that_is_down_is_502_and_comes_back() {
     let nobody = Refusing::new();
     let mut gate = Gate::start(&["--backend", &format!("http://{}", nobody.authority)]);
-    for mut client in both(&gate) {
+    for mut client in gate.both() {
         for _ in 0..2 {
             let answer = client.ask("GET /v2/", &[AUTH]);
             assert_eq!(answer.status(), 502);
@@ -175,7 +171,7 @@ fn a_backend_on_a_unix_socket_is_relayed_to() {
         Ok(())
     });
     let gate = before(&backend);
-    for mut client in both(&gate) {
+    for mut client in gate.both() {
         for _ in 0..2 {
             client.request_with("PUT /v2/a", &[AUTH, "Content-Length: 5"], b"hello");
             assert_eq!(client.answer().body, b"ok");

@@ -1,7 +1,7 @@
 //! Transfers that end early: cut by either side, or refused while they are still coming. None may ever look whole, and
 //! every refusal must be seen.
 
-use crate::support::{AUTH, Backend, Client, Dir, End, Gate, Peer, behind_head};
+use crate::support::{AUTH, Backend, Dir, End, Gate, Peer, behind_head};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -10,19 +10,9 @@ fn before(backend: &Backend) -> Gate {
     Gate::start(&["--backend", backend.url()])
 }
 
-fn both(gate: &Gate) -> [Client; 2] {
-    [gate.http(), gate.https()]
-}
-
-/// Reads a head, then to the end of the connection.
-fn to_the_end(mut peer: Peer) -> std::io::Result<()> {
-    peer.head()?;
-    peer.until_closed().map(drop)
-}
-
 #[test]
 fn an_upload_cut_by_the_client_never_looks_whole_to_the_backend() {
-    let backend = Backend::script(to_the_end);
+    let backend = Backend::script(Peer::head_and_rest);
     let gate = before(&backend);
     let mut index = 0;
     for reset in [false, true] {
@@ -83,7 +73,7 @@ fn an_answer_cut_by_the_backend_never_looks_whole_to_the_client() {
                 Ok(())
             });
             let gate = before(&backend);
-            for mut client in both(&gate) {
+            for mut client in gate.both() {
                 client.request("GET /", &[AUTH]);
                 client.answer_head();
                 backend.go();
@@ -114,7 +104,7 @@ fn an_answer_until_close_cut_by_a_reset_never_looks_whole() {
         Ok(())
     });
     let gate = before(&backend);
-    for mut client in both(&gate) {
+    for mut client in gate.both() {
         client.request("GET /", &[AUTH]);
         client.answer_head();
         assert_eq!(client.exactly(10), b"5\r\nhello\r\n");
@@ -145,7 +135,7 @@ fn an_early_refusal_of_the_backend_reaches_a_client_that_sends_all_before_it_rea
     let backend = Backend::script(too_large);
     let gate = before(&backend);
     let chunk = vec![b'x'; 1 << 16];
-    for (index, mut client) in both(&gate).into_iter().enumerate() {
+    for (index, mut client) in gate.both().into_iter().enumerate() {
         client.request(
             "PUT /v2/a/blobs/uploads/x",
             &[AUTH, &format!("Content-Length: {SIZE}")],
@@ -178,7 +168,7 @@ fn an_early_refusal_stops_the_upload() {
     // Nothing of the body was sent when the answer came: a client that waits for it must get it.
     let backend = Backend::script(too_large);
     let gate = before(&backend);
-    for mut client in both(&gate) {
+    for mut client in gate.both() {
         client.request_with("PUT /v2/a", &[AUTH, "Content-Length: 100000000"], b"x");
         assert_eq!(client.answer().status(), 413);
         backend.go();
@@ -192,7 +182,7 @@ fn our_own_refusal_reaches_a_client_that_is_still_sending() {
     let backend = Backend::echo();
     let gate = before(&backend);
     let chunk = vec![b'x'; 1 << 16];
-    for mut client in both(&gate) {
+    for mut client in gate.both() {
         client.request(
             "PUT /v2/a/blobs/uploads/x",
             &[&format!("Content-Length: {SIZE}")],

@@ -11,10 +11,6 @@ fn before(backend: &Backend) -> Gate {
     Gate::start(&["--backend", backend.url()])
 }
 
-fn both(gate: &Gate) -> [Client; 2] {
-    [gate.http(), gate.https()]
-}
-
 #[test]
 fn large_bodies_go_both_ways_unchanged() {
     let backend = Backend::script(|mut peer| {
@@ -41,7 +37,7 @@ fn large_bodies_go_both_ways_unchanged() {
     let body: Vec<u8> = (0..5_000_011_u32)
         .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect();
-    for mut client in both(&gate) {
+    for mut client in gate.both() {
         client.request_with(
             "PUT /a",
             &[AUTH, &format!("Content-Length: {}", body.len())],
@@ -85,7 +81,7 @@ fn a_byte_of_an_answer_does_not_wait_for_the_next() {
             Ok(())
         });
         let gate = before(&backend);
-        for mut client in both(&gate) {
+        for mut client in gate.both() {
             client.request("GET /", &[AUTH]);
             client.answer_head();
             for letter in b'a'..b'a' + 20 {
@@ -288,11 +284,11 @@ fn more_requests_than_workers_are_all_served() {
 fn idle_connections_hold_no_worker() {
     let backend = Backend::echo();
     let gate = Gate::start(&["--backend", backend.url(), "--max-requests", "2"]);
-    let mut idle: Vec<Client> = (0..8).flat_map(|_| both(&gate)).collect();
+    let mut idle: Vec<Client> = (0..8).flat_map(|_| gate.both()).collect();
     for client in &mut idle {
         assert_eq!(client.ask("GET /", &[AUTH]).status(), 200);
     }
-    let mut half: Vec<Client> = (0..8).flat_map(|_| both(&gate)).collect();
+    let mut half: Vec<Client> = (0..8).flat_map(|_| gate.both()).collect();
     for client in &mut half {
         client.send("GET / HTTP/1.1\r\nHo");
     }
@@ -310,7 +306,7 @@ fn idle_connections_hold_no_worker() {
 fn pipelined_requests_behind_an_upload_are_each_answered() {
     let backend = Backend::echo();
     let gate = before(&backend);
-    for mut client in both(&gate) {
+    for mut client in gate.both() {
         let mut all = Vec::new();
         let host = client.host.clone();
         for number in 0..30 {
@@ -339,7 +335,7 @@ fn pipelined_requests_behind_an_upload_are_each_answered() {
 fn a_head_that_comes_byte_by_byte_is_read() {
     let backend = Backend::echo();
     let gate = before(&backend);
-    for mut client in both(&gate) {
+    for mut client in gate.both() {
         let head = format!(
             "GET /slow HTTP/1.1\r\nHost: {}\r\n{AUTH}\r\n\r\n",
             client.host

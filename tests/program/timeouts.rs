@@ -1,24 +1,14 @@
 //! Those who fall silent, on either side and at each stage; and those who are only slow.
 
 use crate::support::acceptor::Deaf;
-use crate::support::{AUTH, Backend, Client, End, Gate, Peer, behind_head};
+use crate::support::{AUTH, Backend, End, Gate, Peer, behind_head};
 use std::time::Instant;
-
-fn both(gate: &Gate) -> [Client; 2] {
-    [gate.http(), gate.https()]
-}
-
-/// Reads a head, then to the end of the connection.
-fn to_the_end(mut peer: Peer) -> std::io::Result<()> {
-    peer.head()?;
-    peer.until_closed().map(drop)
-}
 
 #[test]
 fn a_silent_backend_is_504_at_the_response_time_out() {
-    let backend = Backend::script(to_the_end);
+    let backend = Backend::script(Peer::head_and_rest);
     let gate = Gate::start(&["--backend", backend.url(), "--response-timeout", "1"]);
-    for (index, mut client) in both(&gate).into_iter().enumerate() {
+    for (index, mut client) in gate.both().into_iter().enumerate() {
         let begin = Instant::now();
         let answer = client.ask("GET /v2/a", &[AUTH]);
         assert_eq!(answer.status(), 504);
@@ -41,7 +31,7 @@ fn a_backend_that_falls_silent_within_an_answer_cuts_it() {
         peer.until_closed().map(drop)
     });
     let gate = Gate::start(&["--backend", backend.url(), "--body-timeout", "1"]);
-    for mut client in both(&gate) {
+    for mut client in gate.both() {
         client.request("GET /", &[AUTH]);
         client.answer_head();
         let (body, end) = client.rest();
@@ -87,7 +77,7 @@ fn a_client_that_takes_nothing_is_cut_at_the_body_time_out() {
         Ok(())
     });
     let gate = Gate::start(&["--backend", backend.url(), "--body-timeout", "1"]);
-    for (index, mut client) in both(&gate).into_iter().enumerate() {
+    for (index, mut client) in gate.both().into_iter().enumerate() {
         client.request("GET /", &[AUTH]);
         let error = backend.wait_for_end(index).unwrap_err();
         let given_up = ["reset", "roken pipe"]
@@ -104,9 +94,9 @@ fn a_client_that_takes_nothing_is_cut_at_the_body_time_out() {
 
 #[test]
 fn a_client_that_falls_silent_within_an_upload_is_cut_at_the_body_time_out() {
-    let backend = Backend::script(to_the_end);
+    let backend = Backend::script(Peer::head_and_rest);
     let gate = Gate::start(&["--backend", backend.url(), "--body-timeout", "1"]);
-    for (index, mut client) in both(&gate).into_iter().enumerate() {
+    for (index, mut client) in gate.both().into_iter().enumerate() {
         client.request_with("PUT /v2/a", &[AUTH, "Content-Length: 10"], b"hello");
         assert_eq!(behind_head(&backend.received(index)), b"hello");
         let (answer, _) = client.rest();
@@ -156,7 +146,7 @@ fn a_slow_transfer_within_the_time_outs_is_not_cut() {
 #[test]
 fn an_idle_client_connection_is_closed_cleanly_at_the_idle_time_out() {
     let gate = Gate::start(&["--backend", "http://127.0.0.1:5000", "--idle-timeout", "1"]);
-    for mut client in both(&gate) {
+    for mut client in gate.both() {
         client.assert_open();
         client.assert_closed();
     }

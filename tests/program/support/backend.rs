@@ -299,6 +299,12 @@ impl Peer {
         }
     }
 
+    /// Reads a head, then until the gate closes.
+    pub fn head_and_rest(mut self) -> io::Result<()> {
+        self.head()?;
+        self.until_closed().map(drop)
+    }
+
     /// Reads until the gate closes.
     pub fn until_closed(&mut self) -> io::Result<(Vec<u8>, End)> {
         let rest = self.inbox.rest();

@@ -141,6 +141,12 @@ impl Gate {
         Client::tls(self.authority("https"), "localhost", self.trust())
     }
 
+    /// A client of each kind.
+    #[track_caller]
+    pub fn both(&self) -> [Client; 2] {
+        [self.http(), self.https()]
+    }
+
     /// What `https` uses.
     pub fn trust(&self) -> Arc<ClientConfig> {
         let make = || Arc::new(certificates::client(&self.ca(), rustls::ALL_VERSIONS));
