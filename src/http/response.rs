@@ -120,6 +120,7 @@ pub struct ResponseHead {
     framing: Framing,
     connection: ConnectionOptions,
     announces_trailers: bool,
+    ends_at_close: bool,
 }
 
 impl ResponseHead {
@@ -146,11 +147,10 @@ impl ResponseHead {
             }
         }
         let declared = framing.declared(version)?;
+        let never_has_body = matches!(status, 100..=199 | 204 | 304);
         let framing = match declared {
             // RFC 9112, 6.3: these have no body whatever they say.
-            _ if request_method == "HEAD" || matches!(status, 100..=199 | 204 | 304) => {
-                Framing::Empty
-            }
+            _ if request_method == "HEAD" || never_has_body => Framing::Empty,
             Declared::Nothing => Framing::UntilClose,
             Declared::Length(length) => Framing::Length(length),
             Declared::Chunked => Framing::Chunked,
@@ -166,6 +166,7 @@ impl ResponseHead {
                 framing,
                 connection,
                 announces_trailers,
+                ends_at_close: declared == Declared::Nothing && !never_has_body,
             },
             lines.end,
         )))
@@ -206,9 +207,10 @@ impl ResponseHead {
         self.status == 401 && self.values("www-authenticate").any(has_basic)
     }
 
-    /// The backend will take another request on this connection, once this answer was read to its end.
+    /// The backend will take another request on this connection, once this answer was read to its end. An answer whose body
+    /// would end at the close does not say so, even where it has none (to a HEAD): its backend is about to close.
     pub fn keeps_alive(&self) -> bool {
-        self.framing != Framing::UntilClose && self.connection.persistent(self.version)
+        !self.ends_at_close && self.connection.persistent(self.version)
     }
 
     /// Trailers may follow the body that are to be relayed.

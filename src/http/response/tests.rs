@@ -99,6 +99,14 @@ fn a_connection_is_kept_only_if_its_end_is_known() {
             "{line} {fields}"
         );
     }
+    for (fields, keeps) in [
+        ("", false),
+        ("Content-Length: 5\r\n", true),
+        ("Transfer-Encoding: chunked\r\n", true),
+    ] {
+        let head = parsed(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), "HEAD");
+        assert_eq!(head.keeps_alive(), keeps, "HEAD {fields}");
+    }
 }
 
 #[test]
