@@ -56,12 +56,17 @@ for sock in crowd:
 open_still = count - len(poll.poll(0))
 for sock in crowd:
     sock.close()
-time.sleep(1)
+# It comes down within seconds, not at once.
+until = time.monotonic() + 10
+while resident() > most / 2 and time.monotonic() < until:
+    time.sleep(0.1)
+came_down = time.monotonic() + 10 - until
 figures(
     hellos_before=before,
     hellos_most=max(most, with_them),
     hellos_with=with_them,
     hellos_after=resident(),
+    hellos_down=came_down,
     hellos_open=open_still,
     hellos_took=took,
 )
