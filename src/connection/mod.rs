@@ -232,6 +232,10 @@ impl Connection {
 
     /// Reads once. `Err` where the state does not go on now: nothing came.
     fn fill(&mut self, state: State, cx: &Context<'_>) -> Result<(), Next> {
+        // It would only want a buffer.
+        if !self.input.stream_mut().may_have_more() {
+            return Err(self.wait(state, cx));
+        }
         match self.input.fill() {
             Ok(0) => Err(Next::Close),
             Ok(_) => Ok(()),

@@ -38,6 +38,14 @@ pub fn is_trusted(trusted: &[Cidr], address: IpAddr) -> bool {
 }
 
 impl Origin {
+    /// The client's address as text: the list begins with it.
+    pub(super) fn client_text(&self) -> &str {
+        match self.forwarded_for.split_once(',') {
+            Some((client, _)) => client,
+            None => &self.forwarded_for,
+        }
+    }
+
     /// `peer` is who is connected to us, `by_tls` how.
     pub fn of(head: &RequestHead, peer: IpAddr, by_tls: bool, trusted: &[Cidr]) -> Origin {
         let own_proto = if by_tls { "https" } else { "http" };

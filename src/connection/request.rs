@@ -340,13 +340,12 @@ fn outgoing(admitted: &Admitted, to: &Forwarding) -> Vec<u8> {
         BackendAuthorization::User => grant.basic_without_password(),
         BackendAuthorization::Pass => head.values("authorization").next().map(<[u8]>::to_vec),
     };
-    let client = record.origin.client.to_string();
     let mut outgoing = Vec::with_capacity(1024);
     let forwarded = ForwardedBy {
         for_: &record.origin.forwarded_for,
         proto: record.origin.proto,
         host: &record.origin.host,
-        real_ip: &client,
+        real_ip: record.origin.client_text(),
         request_id: &record.request_id,
         remote_user: grant.header_safe_user(),
         authorization: authorization.as_deref(),

@@ -129,6 +129,25 @@ impl<'a, S: Read> Body<'a, S> {
         self.reading.failure
     }
 
+    /// What was read ahead of a body of known length.
+    pub fn ready(&self) -> &[u8] {
+        match self.reading.state {
+            State::Length(left) => {
+                let here = self.input.buffered();
+                let most = usize::try_from(left).map_or(here.len(), |left| left.min(here.len()));
+                here.get(..most).unwrap_or_default()
+            }
+            _ => &[],
+        }
+    }
+
+    /// Takes note that all that was [`ready`](Self::ready) was used.
+    pub fn used_up(&mut self) {
+        let count = self.ready().len();
+        self.input.consume(count);
+        self.count_down(count as u64);
+    }
+
     /// How many bytes of this body, or from behind it, have been read ahead.
     pub fn buffered_len(&self) -> usize {
         self.input.buffered().len()
@@ -138,6 +157,10 @@ impl<'a, S: Read> Body<'a, S> {
     /// ahead came before them, and must have been read.
     pub fn went_by(&mut self, count: u64) {
         debug_assert!(self.input.buffered().is_empty(), "taken out of turn");
+        self.count_down(count);
+    }
+
+    fn count_down(&mut self, count: u64) {
         if let State::Length(left) = self.reading.state {
             self.reading.state = match left.saturating_sub(count) {
                 0 => State::Complete,

@@ -144,6 +144,20 @@ const OURS: [&[u8]; 5] = [
     b"x-auth-",
 ];
 
+/// Each byte of a name as the careless compare it.
+const FOLDED: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'_' => b'-',
+            byte => byte.to_ascii_lowercase(),
+        };
+        byte += 1;
+    }
+    table
+};
+
 /// A field name as the careless compare it: in lower case, `_` as `-`, cut off behind the longest name that is asked for.
 pub(super) struct Folded {
     bytes: [u8; Self::LONGEST],
@@ -157,11 +171,7 @@ impl Folded {
     pub fn of(name: &[u8]) -> Self {
         let mut bytes = [0; Self::LONGEST];
         for (folded, byte) in bytes.iter_mut().zip(name) {
-            *folded = if *byte == b'_' {
-                b'-'
-            } else {
-                byte.to_ascii_lowercase()
-            };
+            *folded = FOLDED[*byte as usize];
         }
         Self {
             bytes,
@@ -207,19 +217,17 @@ pub fn dropped_on_the_way_in(name: &str) -> bool {
 }
 
 /// Whether one of these values of `Connection` lists a field of this name, which is then not passed on.
-pub fn connection_lists<'a>(mut values: impl Iterator<Item = &'a [u8]>, name: &str) -> bool {
-    values.any(|value| elements(value).any(|option| same_name(option, name.as_bytes())))
+pub fn connection_lists<'a>(
+    mut values: impl Iterator<Item = &'a [u8]>,
+    name: impl AsRef<[u8]>,
+) -> bool {
+    let name = name.as_ref();
+    values.any(|value| elements(value).any(|option| same_name(option, name)))
 }
 
 /// As [`Folded`] compares, for names of any length.
 fn same_name(one: &[u8], other: &[u8]) -> bool {
-    let fold = |byte: &u8| {
-        if *byte == b'_' {
-            b'-'
-        } else {
-            byte.to_ascii_lowercase()
-        }
-    };
+    let fold = |byte: &u8| FOLDED[*byte as usize];
     one.len() == other.len() && one.iter().map(fold).eq(other.iter().map(fold))
 }
 

@@ -1,14 +1,22 @@
 //! A stream with what was read from it ahead of time: heads are parsed from the buffer, bodies pass it by.
 //! Whether a read may block, and for how long, is the stream's business. All that comes in is hostile.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read};
+use std::mem;
 
 /// The most that is ever buffered: the longest head that either side may send.
 pub const INPUT_LIMIT: usize = 64 * 1024;
 
-/// Enough for most heads.
-const FIRST: usize = 4 * 1024;
+/// Enough for most heads, and for a small answer with its head.
+const FIRST: usize = 8 * 1024;
+/// Buffers of that size that each thread keeps for the next one who needs one, instead of clearing another.
+const MOST_SPARE: usize = 16;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A stream and the bytes that were read from it and not yet used.
 pub struct Input<S> {
@@ -64,6 +72,7 @@ impl<S> Input<S> {
 
     /// The stream alone; what is buffered is lost.
     pub fn into_stream(self) -> S {
+        put_back(self.buffer);
         self.stream
     }
 
@@ -75,7 +84,7 @@ impl<S> Input<S> {
     /// Gives the buffer's memory back if nothing is in it, so that an idle connection costs little.
     pub fn release(&mut self) {
         if self.start == self.end {
-            self.buffer = Vec::new();
+            put_back(mem::take(&mut self.buffer));
         }
     }
 
@@ -100,6 +109,10 @@ impl<S> Input<S> {
         if self.end < self.buffer.len() {
             return Ok(());
         }
+        if self.buffer.is_empty() {
+            self.buffer = spare();
+            return Ok(());
+        }
         // Moving pays only if it frees much; at the bound there is no choice.
         if self.start > 0
             && (self.start >= self.buffer.len() / 2 || self.buffer.len() >= INPUT_LIMIT)
@@ -114,9 +127,24 @@ impl<S> Input<S> {
                 "more input than a head may have",
             ));
         }
-        let size = (self.buffer.len() * 2).clamp(FIRST, INPUT_LIMIT);
-        self.buffer.resize(size, 0);
+        self.buffer.resize(self.buffer.len() * 2, 0);
         Ok(())
+    }
+}
+
+/// A buffer of the first size. What others left in it nobody sees: only what was read into it counts.
+fn spare() -> Vec<u8> {
+    let spare = SPARE.with_borrow_mut(Vec::pop);
+    spare.unwrap_or_else(|| vec![0; FIRST])
+}
+
+fn put_back(buffer: Vec<u8>) {
+    if buffer.len() == FIRST {
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < MOST_SPARE {
+                spare.push(buffer);
+            }
+        });
     }
 }
 
@@ -200,6 +228,18 @@ mod tests {
         input.consume(1);
         input.release();
         assert_eq!(input.buffer.capacity(), 0);
+    }
+
+    #[test]
+    fn a_buffer_that_was_put_back_shows_nothing_of_before() {
+        let mut first = Input::new(&b"a secret"[..]);
+        first.fill().unwrap();
+        first.consume(8);
+        first.release();
+        let mut second = Input::new(&b"ab"[..]);
+        assert_eq!((second.fill().unwrap(), second.buffered()), (2, &b"ab"[..]));
+        assert_eq!((second.fill().unwrap(), second.buffered()), (0, &b"ab"[..]));
+        assert_eq!(first.held(), 0);
     }
 
     #[test]

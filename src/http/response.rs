@@ -192,6 +192,11 @@ impl ResponseHead {
         self.fields.iter()
     }
 
+    /// The same, with names as bytes, which costs less.
+    pub(super) fn raw_fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.spanned().map(|(name, value, _)| (name, value))
+    }
+
     /// The values of all fields of this name, whatever its case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.values(name)

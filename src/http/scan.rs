@@ -74,23 +74,36 @@ pub(super) fn scan(input: &[u8], limits: &Limits) -> Result<Option<Lines>, LineF
     }
 }
 
-/// Where the next CR, LF or NUL is. Blocks without any control character are passed over at once: the compiler compares
-/// all bytes of a block in one go, which it cannot where the first hit ends the search.
+/// Where the next CR, LF or NUL is.
 fn next_ending(input: &[u8]) -> Option<usize> {
-    const BLOCK: usize = 32;
-    let is_clear =
-        |block: &&[u8; BLOCK]| !block.iter().fold(false, |hit, byte| hit | (*byte <= b'\r'));
-    let clear = input
-        .as_chunks::<BLOCK>()
-        .0
-        .iter()
-        .take_while(is_clear)
-        .count()
-        * BLOCK;
-    let rest = input.get(clear..)?;
-    rest.iter()
-        .position(|byte| matches!(byte, b'\r' | b'\n' | 0))
-        .map(|at| clear + at)
+    let mut passed = 0;
+    loop {
+        let rest = input.get(passed..)?;
+        let at = passed + next_low(rest)?;
+        if matches!(input.get(at), Some(b'\r' | b'\n' | 0)) {
+            return Some(at);
+        }
+        passed = at + 1;
+    }
+}
+
+/// Where the first byte up to CR is. Eight at a time: a byte that is below the bound borrows from its highest bit, and so may
+/// those above it, but not those below.
+fn next_low(input: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 0xFF;
+    const BOUND: u64 = ONES * (b'\r' as u64 + 1);
+    let (words, _) = input.as_chunks::<8>();
+    let hit = words.iter().enumerate().find_map(|(place, word)| {
+        let word = u64::from_le_bytes(*word);
+        let low = word.wrapping_sub(BOUND) & !word & (ONES << 7);
+        (low != 0).then(|| place * 8 + low.trailing_zeros() as usize / 8)
+    });
+    let last = words.len() * 8;
+    let in_rest = || {
+        let mut rest = input.get(last..)?.iter();
+        Some(last + rest.position(|byte| *byte <= b'\r')?)
+    };
+    hit.or_else(in_rest)
 }
 
 #[cfg(test)]

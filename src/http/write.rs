@@ -2,12 +2,14 @@
 //! connection or to the gate, and with framing that is written from what was parsed, never copied.
 //! Every value that is added is checked once more where it is written: what could end its line is left out.
 
-use super::answer::push;
 use super::fields::{Folded, connection_lists};
 use super::framing::{Declared, Framing, Version};
 use super::grammar::is_clean_value;
 use super::request::RequestHead;
 use super::response::ResponseHead;
+
+/// What most heads need, in bytes.
+const ROOM: usize = 1024;
 
 /// Our own answer to `Expect: 100-continue`.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -64,11 +66,11 @@ pub fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, extra: &Forward
     .iter()
     .for_each(|part| out.extend_from_slice(part));
     if head.lacks_host() {
-        push_field(out, "Host", head.host().as_bytes());
+        push_field(out, b"Host", head.host().as_bytes());
     }
     let lists_fields = head.connection().lists_fields;
-    for (name, value) in head.fields() {
-        let folded = Folded::of(name.as_bytes());
+    for (name, value) in head.raw_fields() {
+        let folded = Folded::of(name);
         let dropped = folded.is_dropped_on_the_way_in()
             || folded.is_framing()
             || folded.as_bytes() == b"expect"
@@ -78,18 +80,18 @@ pub fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, extra: &Forward
         }
     }
     match head.framing() {
-        Framing::Length(length) => push(out, format_args!("Content-Length: {length}\r\n")),
+        Framing::Length(length) => push_length(out, length),
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::Empty | Framing::UntilClose => {}
     }
     let added = [
-        ("X-Forwarded-For", Some(extra.for_.as_bytes())),
-        ("X-Forwarded-Proto", Some(extra.proto.as_bytes())),
-        ("X-Forwarded-Host", Some(extra.host.as_bytes())),
-        ("X-Real-IP", Some(extra.real_ip.as_bytes())),
-        ("X-Request-ID", Some(extra.request_id.as_bytes())),
-        ("X-Remote-User", extra.remote_user),
-        ("Authorization", extra.authorization),
+        (b"X-Forwarded-For".as_slice(), Some(extra.for_.as_bytes())),
+        (b"X-Forwarded-Proto", Some(extra.proto.as_bytes())),
+        (b"X-Forwarded-Host", Some(extra.host.as_bytes())),
+        (b"X-Real-IP", Some(extra.real_ip.as_bytes())),
+        (b"X-Request-ID", Some(extra.request_id.as_bytes())),
+        (b"X-Remote-User", extra.remote_user),
+        (b"Authorization", extra.authorization),
     ];
     for (name, value) in added {
         if let Some(value) = value.filter(|value| is_clean_value(value)) {
@@ -101,14 +103,15 @@ pub fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, extra: &Forward
 
 /// Appends the head of a final answer for the client.
 pub fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, to: &ResponseShape<'_>) {
+    out.reserve(ROOM);
     push_status_line(out, head);
     let chunked = to.sends_chunks(head);
     push_end_to_end(out, head, chunked && head.announces_trailers(), to.location);
     match (head.framing(), head.declared()) {
-        (Framing::Length(length), _) => push(out, format_args!("Content-Length: {length}\r\n")),
+        (Framing::Length(length), _) => push_length(out, length),
         // What a GET would have had; of 1xx and 204 it says nothing (RFC 9110, 8.6).
         (Framing::Empty, Declared::Length(length)) if !matches!(head.status(), 100..=199 | 204) => {
-            push(out, format_args!("Content-Length: {length}\r\n"))
+            push_length(out, length)
         }
         _ if chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         _ => {}
@@ -131,9 +134,21 @@ pub fn write_interim_head(out: &mut Vec<u8>, head: &ResponseHead) {
 }
 
 fn push_status_line(out: &mut Vec<u8>, head: &ResponseHead) {
-    push(out, format_args!("HTTP/1.1 {} ", head.status()));
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_number(out, head.status().into());
+    out.push(b' ');
     out.extend_from_slice(head.reason());
     out.extend_from_slice(b"\r\n");
+}
+
+fn push_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    push_number(out, length);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn push_end_to_end(
@@ -143,13 +158,13 @@ fn push_end_to_end(
     location: Option<&[u8]>,
 ) {
     let lists_fields = head.connection().lists_fields;
-    for (name, value) in head.fields() {
-        let folded = Folded::of(name.as_bytes());
+    for (name, value) in head.raw_fields() {
+        let folded = Folded::of(name);
         let listed = lists_fields && connection_lists(head.values("connection"), name);
         let dropped = folded.is_hop_by_hop() || folded.is_framing() || listed;
         match location.filter(|location| is_clean_value(location)) {
-            _ if dropped && !(trailers && !listed && name.eq_ignore_ascii_case("trailer")) => {}
-            Some(location) if name.eq_ignore_ascii_case("location") => {
+            _ if dropped && !(trailers && !listed && name.eq_ignore_ascii_case(b"trailer")) => {}
+            Some(location) if name.eq_ignore_ascii_case(b"location") => {
                 push_field(out, name, location)
             }
             _ => push_field(out, name, value),
@@ -157,10 +172,12 @@ fn push_end_to_end(
     }
 }
 
-fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    [name.as_bytes(), b": ", value, b"\r\n"]
-        .iter()
-        .for_each(|part| out.extend_from_slice(part));
+fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    // Room for all at once, since each head has many.
+    out.reserve(name.len() + value.len() + 4);
+    for part in [name, b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
 }
 
 #[cfg(test)]

@@ -117,14 +117,17 @@ impl Access<'_> {
         escape::quoted(line, escape::cut(self.method.as_bytes(), LONGEST_WORD));
         line.push(' ');
         self.write_target(|part| escape::quoted(line, part));
-        let _ = write!(
-            line,
-            "\" {} up={} down={} ms={} id=",
-            self.status,
-            self.up,
-            self.down,
-            self.elapsed.as_millis()
-        );
+        let milliseconds = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX);
+        for (before, number) in [
+            ("\" ", self.status.into()),
+            (" up=", self.up),
+            (" down=", self.down),
+            (" ms=", milliseconds),
+        ] {
+            line.push_str(before);
+            line.push_str(itoa::Buffer::new().format(number));
+        }
+        line.push_str(" id=");
         escape::column(line, escape::cut(self.request_id.as_bytes(), LONGEST_WORD));
         if let Some(user) = self.user.filter(|_| self.claimed) {
             line.push_str(" claimed=");

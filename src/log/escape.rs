@@ -70,6 +70,13 @@ pub(super) fn cut(bytes: &[u8], longest: usize) -> &[u8] {
 }
 
 fn escape(out: &mut String, bytes: &[u8], special: impl Fn(&mut String, char)) {
+    // As nearly all is: nothing to be escaped.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if bytes.iter().all(is_plain)
+        && let Ok(plain) = str::from_utf8(bytes)
+    {
+        return out.push_str(plain);
+    }
     for chunk in bytes.utf8_chunks() {
         let mut rest = chunk.valid();
         while let Some(at) = rest.find(|c| c == '"' || c == '\\' || is_unfit(c)) {

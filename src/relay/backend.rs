@@ -23,8 +23,6 @@ use crate::tls;
 /// Idle connections kept for one backend by each loop. With fewer than there are requests at once, a busy gate dials and closes
 /// all the time (at 256 clients half of its time went there).
 const MOST_IDLE: usize = 256;
-/// What the first read of an answer takes, in bytes: a small one whole, with its head.
-const FIRST_READ: usize = 8 * 1024;
 /// Loops there can be, at most: their shelves are made at the start.
 const MOST_LOOPS: usize = 256;
 /// An idle connection is given up after this, before most servers' own limits matter.
@@ -68,9 +66,10 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(stream: Stream, is_reused: bool) -> Link {
-        let mut input = Input::new(stream);
-        input.reserve(FIRST_READ);
-        Link { input, is_reused }
+        Link {
+            input: Input::new(stream),
+            is_reused,
+        }
     }
 }
 

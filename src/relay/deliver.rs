@@ -2,7 +2,7 @@
 //!
 //! Owns how its body is framed for the client, how it is written, and what a cut on either side looks like on the other.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -97,7 +97,14 @@ impl Delivery {
         write_response_head(&mut first, head, &shape);
 
         let mut body = Body::resume(&mut answer.asked.link.input, Reading::new(framing));
-        let (taken, gathered) = gather(&mut body, sent_as, head, &mut first);
+        let (taken, gathered) = match sent_as {
+            Sent::AsLength => (body.ready().len() as u64, Ok(false)),
+            Sent::AsChunks | Sent::UntilClose => gather(&mut body, sent_as, head, &mut first),
+        };
+        let pieces = [IoSlice::new(&first), IoSlice::new(body.ready())];
+        let written = client.write_vectored(&pieces);
+        body.used_up();
+        let gathered = gathered.map(|is_all| is_all || body.is_complete());
         let mut delivery = Delivery {
             sent_as,
             keep,
@@ -108,7 +115,7 @@ impl Delivery {
             waits_for_client: false,
             pace: Pace::new(sides.cx.now, client.sent()),
         };
-        if client.write_all(&first).is_err() {
+        if written.is_err() {
             exchange.note = Some(CLIENT_WENT_AWAY.to_owned());
             return Err(delivery.cut(answer));
         }

@@ -106,7 +106,12 @@ impl ResponseReader {
             if early::stops() {
                 break;
             }
-            match link.input.fill() {
+            let filled = match link.input.stream_mut().may_have_more() {
+                true => link.input.fill(),
+                // It would only want a buffer.
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            };
+            match filled {
                 Ok(0) => return Err(self.ended(link, io::ErrorKind::UnexpectedEof.into())),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

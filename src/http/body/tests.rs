@@ -72,6 +72,25 @@ fn content_that_went_by_outside_counts_as_read() {
     assert_eq!(body.into_input().stream_mut().0.concat(), b"next");
 }
 
+#[test]
+fn what_is_ready_ends_where_the_body_ends_and_is_counted_once_it_was_used() {
+    for (framing, ready, left, rest) in [
+        (Framing::Length(10), "abc", Some(7), ""),
+        (Framing::Length(2), "ab", Some(0), "c"),
+        (Framing::Empty, "", Some(0), "abc"),
+        (Framing::UntilClose, "", None, "abc"),
+        (Framing::Chunked, "", None, "abc"),
+    ] {
+        let mut input = Input::new(&b"abc"[..]);
+        input.fill().unwrap();
+        let mut body = Body::new(&mut input, framing);
+        assert_eq!(body.ready(), ready.as_bytes(), "{framing:?}");
+        body.used_up();
+        assert_eq!(body.remaining_length(), left, "{framing:?}");
+        assert_eq!(body.into_input().buffered(), rest.as_bytes(), "{framing:?}");
+    }
+}
+
 /// Every way to cut the bytes in two, one byte a read, and all at once must give the same.
 fn check(
     whole: &str,
