@@ -109,7 +109,7 @@ impl Delivery {
             sent_as,
             keep,
             reading: Some(body.pause()),
-            appetite: Appetite::new(client.is_tls()),
+            appetite: Appetite::new(),
             splice: Splicing::Possible,
             is_finished: false,
             waits_for_client: false,

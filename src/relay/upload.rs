@@ -69,7 +69,7 @@ impl Upload {
         Upload {
             framing,
             reading: Some(Reading::new(framing)),
-            appetite: Appetite::new(client.is_tls()),
+            appetite: Appetite::new(),
             splice: Splicing::Possible,
             ahead: share.flatten(),
             is_finished: false,

@@ -301,8 +301,7 @@ impl Write for Stream {
         let wanted: usize = pieces.iter().map(|piece| piece.len()).sum();
         let mut passed = 0;
         match &mut self.session {
-            // It has no bound and takes everything, in one record if it fits.
-            Session::Tls(tls) => drop(tls.connection.writer().write_vectored(pieces)?),
+            Session::Tls(tls) => tls.write(&self.socket, pieces, wanted)?,
             Session::Clear(unsent) => {
                 if unsent.rest().is_empty() {
                     match self.socket.send(pieces) {
