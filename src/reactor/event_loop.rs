@@ -278,8 +278,8 @@ impl<T: Task> EventLoop<T> {
                 return;
             };
             let accepted = doors.accept(number);
-            if accepted.is_ok() && self.reactor.is_exhausted.swap(false, Ordering::Relaxed) {
-                ::log::info!("accepting goes on");
+            if accepted.is_ok() {
+                self.reactor.exhaustion.is_over();
             }
             match accepted {
                 Ok(Some(task)) => self.place(task),
@@ -287,9 +287,7 @@ impl<T: Task> EventLoop<T> {
                 Err(Errno::AGAIN) => return,
                 Err(error) if is_of_one_client(error) => {}
                 Err(error) => {
-                    if !self.reactor.is_exhausted.swap(true, Ordering::Relaxed) {
-                        ::log::error!("accepting pauses: {error}");
-                    }
+                    self.reactor.exhaustion.is_there(error);
                     doors.leave(&self.shared.poll);
                     self.paused = Some(Instant::now() + PAUSE);
                     return;

@@ -15,16 +15,16 @@ mod timers;
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests;
 
+use crate::stream::Poll;
+use event_loop::EventLoop;
+pub use pool::Kind;
+use pool::Pool;
+use rustix::io::Errno;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use crate::stream::Poll;
-use event_loop::EventLoop;
-pub use pool::Kind;
-use pool::Pool;
 
 /// Work that goes on for a while, in steps, such as a client's connection.
 pub trait Task: Send + 'static {
@@ -234,12 +234,38 @@ impl<T: Task> Wakes for Shared<T> {
     }
 }
 
+/// Whether it was said that accepting pauses.
+#[derive(Default)]
+struct Exhaustion {
+    is_said: AtomicBool,
+    /// So that what two loops find out is said in the order in which it was found.
+    saying: Mutex<()>,
+}
+
+impl Exhaustion {
+    fn is_there(&self, error: Errno) {
+        let _saying = self.saying.lock();
+        if !self.is_said.swap(true, Ordering::Relaxed) {
+            ::log::error!("accepting pauses: {error}");
+        }
+    }
+
+    fn is_over(&self) {
+        if !self.is_said.load(Ordering::Relaxed) {
+            return;
+        }
+        let _saying = self.saying.lock();
+        if self.is_said.swap(false, Ordering::Relaxed) {
+            ::log::info!("accepting goes on");
+        }
+    }
+}
+
 /// All loops and the pool.
 pub struct Reactor<T> {
     loops: Vec<Arc<Shared<T>>>,
     pool: Arc<Pool<T>>,
-    /// It was said that accepting pauses.
-    is_exhausted: AtomicBool,
+    exhaustion: Exhaustion,
 }
 
 impl<T: Task> Reactor<T> {
@@ -262,7 +288,7 @@ impl<T: Task> Reactor<T> {
         Ok(Arc::new(Reactor {
             loops: shared,
             pool: Pool::new(threads),
-            is_exhausted: AtomicBool::new(false),
+            exhaustion: Exhaustion::default(),
         }))
     }
 
