@@ -216,6 +216,10 @@ impl Drop for Turn {
 impl State {
     fn may_begin(&self, applicant: &Applicant, most: usize) -> bool {
         let half = most.div_ceil(2);
+        // Then nobody can have more than a share, and there is no need to look.
+        if self.total < half {
+            return true;
+        }
         let of_user = match &applicant.user {
             Some(user) => self.by_user.of(user),
             None => self.by_network.of(&applicant.network),

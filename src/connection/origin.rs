@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::config::Cidr;
 use crate::http::{Authority, RequestHead};
 use crate::log::Peer;
+use crate::net::push_address;
 
 /// Where a request comes from.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Origin {
         if !is_trusted(trusted, peer) {
             return Origin {
                 client: peer,
-                forwarded_for: peer.to_string(),
+                forwarded_for: address_text(peer),
                 proto: own_proto,
                 host: head.host().to_owned(),
             };
@@ -116,6 +117,12 @@ fn address(element: &[u8]) -> Option<IpAddr> {
 fn last_element<'a>(head: &'a RequestHead, name: &'a str) -> Option<&'a [u8]> {
     let value = head.values(name).last()?;
     value.rsplit(is_comma).next().map(<[u8]>::trim_ascii)
+}
+
+fn address_text(address: IpAddr) -> String {
+    let mut text = String::with_capacity(16);
+    push_address(&mut text, address);
+    text
 }
 
 fn is_comma(byte: &u8) -> bool {

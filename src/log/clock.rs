@@ -18,7 +18,14 @@ pub(super) fn write_seconds(out: &mut String, now: SystemTime) {
 pub(super) fn write_milliseconds(out: &mut String, now: SystemTime) {
     let now = since_epoch(now);
     write_date_and_time(out, now);
-    let _ = write!(out, ".{:03}Z", now.subsec_millis());
+    let milliseconds = now.subsec_millis();
+    out.push_str(match milliseconds {
+        0..10 => ".00",
+        10..100 => ".0",
+        _ => ".",
+    });
+    out.push_str(itoa::Buffer::new().format(milliseconds));
+    out.push('Z');
 }
 
 /// A clock before 1970 is a clock that was never set.
@@ -118,6 +125,7 @@ mod tests {
     #[test]
     fn milliseconds_have_three_digits() {
         assert!(text(0, 7).ends_with("00.007Z"));
+        assert!(text(0, 42).ends_with("00.042Z"));
         assert!(text(0, 999).ends_with("00.999Z"));
     }
 
