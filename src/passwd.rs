@@ -11,7 +11,7 @@ pub(crate) mod properties;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::gate::auth::{
@@ -95,71 +95,85 @@ fn run_with(
     ask: impl FnOnce(&str, Times) -> Result<Zeroizing<Vec<u8>>, String>,
 ) -> Result<Outcome, String> {
     let path = &request.file;
-    let mut outcome = Outcome::Done;
-    let text = match &request.action {
-        Action::Set { user, cost } => {
-            check_name(user)?;
-            if !COSTS.contains(cost) {
-                let (least, most) = (COSTS.start(), COSTS.end());
-                return Err(format!(
-                    "cost \"{cost}\": a number from {least} to {most} is wanted"
-                ));
-            }
-            let password = ask(&shown(user), Times::Twice)?;
-            check_password(&password)?;
-            let hash = bcrypt(&password, *cost).ok_or("cannot hash the password")?;
-            drop(password);
-            let file = Locked::open(path)?;
-            let is_new = !file.exists();
-            let (contents, did) = set(file.contents(), user, &hash)?;
-            file.replace(&contents)?;
-            let mut text = format!("{did} user \"{}\" in {path:?}\n", shown(user));
-            if is_new {
-                text.push_str(
-                    "the file is new and readable by its owner alone: if the gate runs as another user, give it to the gate's group (chgrp, chmod 640)\n",
-                );
-            }
-            text
-        }
-        Action::Delete { user } => {
-            let user_shown = shown(user);
-            let file = Locked::open(path)?;
-            if !file.exists() {
-                return Err(format!("cannot read {path:?}: no such file or directory"));
-            }
-            let (contents, left) = delete(file.contents(), user)
-                .ok_or_else(|| format!("no user \"{user_shown}\" in {path:?}"))?;
-            file.replace(&contents)?;
-            let mut text = format!("removed user \"{user_shown}\" from {path:?}\n");
-            if left == 0 {
-                text.push_str("no user is left: a gate refuses to start with such a file\n");
-            }
-            text
-        }
-        Action::List => list(&file::contents(path)?),
-        Action::Verify { user } => {
-            let contents = file::contents(path)?;
-            let secret = only_hash(&contents, user)?
-                .ok_or_else(|| format!("no user \"{}\" in {path:?}", shown(user)))?;
-            let Secret::Hash(hash) = secret else {
-                return Err(format!(
-                    "user \"{}\" is locked: no password is right, until there is a new one",
-                    shown(user)
-                ));
-            };
-            let password = ask(&shown(user), Times::Once)?;
-            if !password.contains(&0) && hash.verify(&password) {
-                format!("the password of \"{}\" is right\n", shown(user))
-            } else {
-                outcome = Outcome::WrongPassword;
-                format!("the password of \"{}\" is wrong\n", shown(user))
-            }
-        }
+    let (text, outcome) = match &request.action {
+        Action::Set { user, cost } => (set_user(path, user, *cost, ask)?, Outcome::Done),
+        Action::Delete { user } => (delete_user(path, user)?, Outcome::Done),
+        Action::List => (list(&file::contents(path)?), Outcome::Done),
+        Action::Verify { user } => verify_user(path, user, ask)?,
     };
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| format!("cannot write to standard output: {error}"))?;
     Ok(outcome)
+}
+
+fn set_user(
+    path: &Path,
+    user: &[u8],
+    cost: u32,
+    ask: impl FnOnce(&str, Times) -> Result<Zeroizing<Vec<u8>>, String>,
+) -> Result<String, String> {
+    check_name(user)?;
+    if !COSTS.contains(&cost) {
+        let (least, most) = (COSTS.start(), COSTS.end());
+        return Err(format!(
+            "cost \"{cost}\": a number from {least} to {most} is wanted"
+        ));
+    }
+    let password = ask(&shown(user), Times::Twice)?;
+    check_password(&password)?;
+    let hash = bcrypt(&password, cost).ok_or("cannot hash the password")?;
+    drop(password);
+    let file = Locked::open(path)?;
+    let is_new = !file.exists();
+    let (contents, did) = set(file.contents(), user, &hash)?;
+    file.replace(&contents)?;
+    let mut text = format!("{did} user \"{}\" in {path:?}\n", shown(user));
+    if is_new {
+        text.push_str(
+            "the file is new and readable by its owner alone: if the gate runs as another user, give it to the gate's group (chgrp, chmod 640)\n",
+        );
+    }
+    Ok(text)
+}
+
+fn delete_user(path: &Path, user: &[u8]) -> Result<String, String> {
+    let file = Locked::open(path)?;
+    if !file.exists() {
+        return Err(format!("cannot read {path:?}: no such file or directory"));
+    }
+    let user_shown = shown(user);
+    let (contents, left) = delete(file.contents(), user)
+        .ok_or_else(|| format!("no user \"{user_shown}\" in {path:?}"))?;
+    file.replace(&contents)?;
+    let mut text = format!("removed user \"{user_shown}\" from {path:?}\n");
+    if left == 0 {
+        text.push_str("no user is left: a gate refuses to start with such a file\n");
+    }
+    Ok(text)
+}
+
+fn verify_user(
+    path: &Path,
+    user: &[u8],
+    ask: impl FnOnce(&str, Times) -> Result<Zeroizing<Vec<u8>>, String>,
+) -> Result<(String, Outcome), String> {
+    let contents = file::contents(path)?;
+    let user_shown = shown(user);
+    let secret = only_hash(&contents, user)?
+        .ok_or_else(|| format!("no user \"{user_shown}\" in {path:?}"))?;
+    let Secret::Hash(hash) = secret else {
+        return Err(format!(
+            "user \"{user_shown}\" is locked: no password is right, until there is a new one"
+        ));
+    };
+    let password = ask(&user_shown, Times::Once)?;
+    let (word, outcome) = match !password.contains(&0) && hash.verify(&password) {
+        true => ("right", Outcome::Done),
+        false => ("wrong", Outcome::WrongPassword),
+    };
+    let text = format!("the password of \"{user_shown}\" is {word}\n");
+    Ok((text, outcome))
 }
 
 fn check_name(user: &[u8]) -> Result<(), String> {

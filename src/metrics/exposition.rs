@@ -133,6 +133,21 @@ impl Page<'_> {
         )
     }
 
+    fn loops(&mut self, loops: &[usize]) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(
+            "portreeve_loop_connections",
+            "Open connections of clients on each loop",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (number, count) in loops.iter().enumerate() {
+            family
+                .encode_family(&[("loop", number.to_string().as_str())])?
+                .encode_gauge(&(*count as u64))?;
+        }
+        Ok(())
+    }
+
     fn house(&mut self, standing: &Standing) -> fmt::Result {
         for (name, help, value) in [
             (
@@ -188,17 +203,7 @@ impl Page<'_> {
         ] {
             self.gauge(name, help, value as u64)?;
         }
-        let mut loops = self.0.encode_descriptor(
-            "portreeve_loop_connections",
-            "Open connections of clients on each loop",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (number, count) in standing.loops.iter().enumerate() {
-            loops
-                .encode_family(&[("loop", number.to_string().as_str())])?
-                .encode_gauge(&(*count as u64))?;
-        }
+        self.loops(&standing.loops)?;
         self.counter(
             "portreeve_connections_accepted",
             "Connections of clients that were taken",

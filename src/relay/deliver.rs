@@ -38,6 +38,16 @@ enum Sent {
     UntilClose,
 }
 
+impl Sent {
+    fn to(client: Version, framing: Framing) -> Sent {
+        match (framing, client) {
+            (Framing::Empty | Framing::Length(_), _) => Sent::AsLength,
+            (Framing::Chunked | Framing::UntilClose, Version::Http11) => Sent::AsChunks,
+            (Framing::Chunked | Framing::UntilClose, Version::Http10) => Sent::UntilClose,
+        }
+    }
+}
+
 /// An answer of which the client has the head, or will have.
 #[derive(Debug)]
 pub(super) struct Delivery {
@@ -71,11 +81,7 @@ impl Delivery {
     ) -> Result<Delivery, End> {
         let head = &answer.head;
         let framing = head.framing();
-        let sent_as = match (framing, sides.head.version()) {
-            (Framing::Empty | Framing::Length(_), _) => Sent::AsLength,
-            (Framing::Chunked | Framing::UntilClose, Version::Http11) => Sent::AsChunks,
-            (Framing::Chunked | Framing::UntilClose, Version::Http10) => Sent::UntilClose,
-        };
+        let sent_as = Sent::to(sides.head.version(), framing);
         let keep = exchange.terms.may_keep
             && sides.head.keeps_alive()
             && answer.uploaded == Uploaded::Whole

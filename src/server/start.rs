@@ -15,7 +15,7 @@ use super::listener::Listener;
 use super::prepare::Prepared;
 use super::reload::{self, Asked, Files};
 use super::{Bound, Role, caretaker, notify};
-use crate::admin::{Admin, Socket, Watched};
+use crate::admin::{Socket, Watched};
 use crate::config::{Paths, Settings};
 use crate::connection::{
     Admission, Connection, ConnectionLimiter, Detached, Duty, Forwarding, HealthPath, RequestIds,
@@ -84,21 +84,17 @@ impl Running {
                 "answering 200 or 401 to proxies that ask, whatever the path; nothing is forwarded"
             );
         }
-        let standing = standing(&service, &reactor, &limiter, certificates);
-        let listening = bound.listeners.iter().map(Listener::to_string).collect();
-        let watched = |standing| Watched {
-            service: Arc::clone(&service),
-            listening,
-            password_file: settings.htpasswd.as_ref().map(|file| file.value.clone()),
-            standing: Box::new(standing),
-        };
-        let admin = bound
-            .admin
-            .map(|admin: Admin| admin.start(watched(standing)));
         let listeners = bound.listeners;
-        listeners
-            .iter()
-            .for_each(|listener| ::log::info!("listening on {listener}"));
+        let watched = Watched {
+            service: Arc::clone(&service),
+            listening: listeners.iter().map(Listener::to_string).collect(),
+            password_file: settings.htpasswd.as_ref().map(|file| file.value.clone()),
+            standing: Box::new(standing(&service, &reactor, &limiter, certificates)),
+        };
+        let admin = bound.admin.map(|admin| admin.start(watched)).transpose()?;
+        for listener in &listeners {
+            ::log::info!("listening on {listener}");
+        }
         let are_handed_over = listeners.iter().all(Listener::is_handed_over);
         reactor.start(Arc::new(Entrance {
             listeners,
@@ -108,7 +104,7 @@ impl Running {
         notify::ready();
         notify::give_signs_of_life(Arc::clone(&reactor))?;
         Ok(Running {
-            _socket: admin.transpose()?,
+            _socket: admin,
             service,
             reactor,
             limiter,

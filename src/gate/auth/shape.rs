@@ -204,6 +204,31 @@ pub(super) fn scheme_of(text: &str) -> Result<Scheme, HashFault> {
 }
 
 /// What a text without an accepted prefix probably is.
+/// Whether a shell has read it.
+fn has_lost_a_dollar(text: &str) -> bool {
+    // Of "$2y$", "$apr1$", "$6$", … the first "$" and perhaps what follows it is gone.
+    const TAILS: [&str; 10] = [
+        "a$", "b$", "y$", "2a$", "2b$", "2y$", "apr1$", "1$", "5$", "6$",
+    ];
+    // In double quotes "$2y$10$…" becomes "y", then the shell's own name for "$1" or "$0", and so on.
+    const SHELLS: [&str; 11] = [
+        "bash",
+        "-bash",
+        "sh",
+        "-sh",
+        "/bin/",
+        "/usr/bin/",
+        "dash",
+        "zsh",
+        "-zsh",
+        "0$",
+        "1$",
+    ];
+    let begins = |text: &str, words: &[&str]| words.iter().any(|word| text.starts_with(word));
+    let rest = text.strip_prefix(['a', 'b', 'y']);
+    begins(text, &TAILS) || rest.is_some_and(|rest| begins(rest, &SHELLS))
+}
+
 fn guess(text: &str) -> HashFault {
     if text.is_empty() {
         return HashFault::Missing;
@@ -230,28 +255,7 @@ fn guess(text: &str) -> HashFault {
     {
         return HashFault::Unknown(stranger);
     }
-    // Tails of "$2y$", "$apr1$", "$6$", … of which the first "$" and perhaps what follows it is gone.
-    let tails = [
-        "a$", "b$", "y$", "2a$", "2b$", "2y$", "apr1$", "1$", "5$", "6$",
-    ];
-    // In double quotes "$2y$10$…" becomes "y", then the shell's own name for "$1" or "$0", and so on.
-    let shells = [
-        "bash",
-        "-bash",
-        "sh",
-        "-sh",
-        "/bin/",
-        "/usr/bin/",
-        "dash",
-        "zsh",
-        "-zsh",
-        "0$",
-        "1$",
-    ];
-    let shell = text
-        .strip_prefix(['a', 'b', 'y'])
-        .is_some_and(|rest| shells.iter().any(|shell| rest.starts_with(shell)));
-    if shell || tails.iter().any(|tail| text.starts_with(tail)) {
+    if has_lost_a_dollar(text) {
         return HashFault::EatenDollar;
     }
     if text.len() == 13 && in_alphabet(text) {

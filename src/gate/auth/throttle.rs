@@ -232,12 +232,8 @@ impl Throttle {
         }
         let misses = self.networks.recall(&network, now);
         let counts = misses.map(|misses| misses.counts(&here, now));
-        let Counts {
-            all,
-            by_name,
-            strangers: strange,
-        } = counts.unwrap_or_default();
-        if all >= allowance {
+        let counts = counts.unwrap_or_default();
+        if counts.all >= allowance {
             self.networks.remember(network, Misses::default(), now);
             return Counted {
                 is_new: true,
@@ -246,15 +242,19 @@ impl Throttle {
                 later,
             };
         }
+        let closes_name = here.is_shared()
+            && counts
+                .by_name
+                .get(&miss.name)
+                .is_some_and(|count| *count >= most);
+        let closes_strangers = is_stranger && later.is_none() && counts.strangers >= most;
+        let parts = [
+            (closes_name, (network, Part::Name(miss.name))),
+            (closes_strangers, strangers),
+        ];
         let mut closes_in_part = None;
-        if here.is_shared() {
-            if by_name.get(&miss.name).is_some_and(|count| *count >= most) {
-                let name = (network, Part::Name(miss.name));
-                closes_in_part = Some(close(&mut self.closed_in_part, name, now));
-            }
-            if is_stranger && later.is_none() && strange >= most {
-                closes_in_part = Some(close(&mut self.closed_in_part, strangers, now));
-            }
+        for (_, part) in parts.into_iter().filter(|(closes, _)| *closes) {
+            closes_in_part = Some(close(&mut self.closed_in_part, part, now));
         }
         Counted {
             is_new: true,

@@ -69,52 +69,31 @@ impl Users {
         let mut faults = Vec::new();
         for line in lines(bytes) {
             let number = line.number;
-            let mut fault = |message| {
-                faults.push(LineFault {
-                    line: number,
-                    message,
-                })
-            };
-            let user = match line.content {
-                Content::Nothing => continue,
-                Content::NoColon => {
-                    fault(format!(
-                        "no colon: \"user:hash\" is wanted, as \"portreeve passwd {file} USER\" writes it, or a \"#\" before a comment"
-                    ));
-                    continue;
-                }
-                Content::User { user, .. } => user,
-            };
-            if user.is_empty() {
-                fault(
-                    "an empty user name: write one before the colon, or remove the line".to_owned(),
-                );
-                continue;
-            }
-            if user.iter().any(u8::is_ascii_control) {
-                fault("a control character in the user's name: remove it".to_owned());
-                continue;
-            }
-            match line.secret(bytes) {
-                Err(wrong @ HashFault::Prefixed(_)) => fault(wrong.to_string()),
-                Err(wrong) => fault(format!(
-                    "{wrong}: make it anew with \"portreeve passwd {file} USER\""
-                )),
-                Ok(secret) => match entries.entry(user.into()) {
-                    Entry::Occupied(first) => fault(format!(
+            let entry = match named_secret(&line, bytes, file) {
+                Ok(None) => continue,
+                Ok(Some((user, secret))) => match entries.entry(user.into()) {
+                    Entry::Occupied(first) => Err(format!(
                         "the user of line {} again: remove one of the two",
                         first.get().line
                     )),
-                    Entry::Vacant(place) => {
-                        if let Secret::Hash(hash) = &secret {
-                            toil.include(hash.scheme());
-                        }
-                        place.insert(User {
-                            secret,
-                            line: number,
-                        });
-                    }
+                    Entry::Vacant(place) => Ok((place, secret)),
                 },
+                Err(message) => Err(message),
+            };
+            match entry {
+                Ok((place, secret)) => {
+                    if let Secret::Hash(hash) = &secret {
+                        toil.include(hash.scheme());
+                    }
+                    place.insert(User {
+                        secret,
+                        line: number,
+                    });
+                }
+                Err(message) => faults.push(LineFault {
+                    line: number,
+                    message,
+                }),
             }
         }
         if entries.is_empty() && faults.is_empty() {
@@ -240,6 +219,37 @@ pub(crate) fn shown_unless_secret(user: &[u8]) -> String {
 }
 
 /// Why a password file cannot be read, and what to do.
+/// Whose password a line says, if anybody's, and what it is; or what is wrong with it.
+fn named_secret<'a>(
+    line: &Line<'a>,
+    bytes: &[u8],
+    file: &str,
+) -> Result<Option<(&'a [u8], Secret)>, String> {
+    let user = match line.content {
+        Content::Nothing => return Ok(None),
+        Content::NoColon => {
+            return Err(format!(
+                "no colon: \"user:hash\" is wanted, as \"portreeve passwd {file} USER\" writes it, or a \"#\" before a comment"
+            ));
+        }
+        Content::User { user, .. } => user,
+    };
+    if user.is_empty() {
+        let message = "an empty user name: write one before the colon, or remove the line";
+        return Err(message.to_owned());
+    }
+    if user.iter().any(u8::is_ascii_control) {
+        return Err("a control character in the user's name: remove it".to_owned());
+    }
+    match line.secret(bytes) {
+        Ok(secret) => Ok(Some((user, secret))),
+        Err(wrong @ HashFault::Prefixed(_)) => Err(wrong.to_string()),
+        Err(wrong) => Err(format!(
+            "{wrong}: make it anew with \"portreeve passwd {file} USER\""
+        )),
+    }
+}
+
 fn unreadable(path: &Path, name: &str, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound if !path.is_symlink() => {
