@@ -15,8 +15,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-use crate::config::{Admin, HostPort, Listen, Settings};
+use crate::config::{Admin, Listen, Settings};
 use crate::http::ResponseHead;
+use crate::net::HostPort;
 use crate::terminal::complain;
 use crate::tls;
 

@@ -20,10 +20,11 @@ use std::thread;
 use rustix::event::{EventfdFlags, eventfd};
 use tiny_http::{HTTPVersion, Header, Response};
 
-use crate::config::{self, HostPort};
+use crate::config;
 use crate::connection::Service;
 use crate::http::{RequestHead, Version};
 use crate::metrics::{self, BackendStanding, BackendState, Standing};
+use crate::net::{Host, HostPort};
 use crate::stream::{SocketFile, bind_unix};
 use clients::{Clients, LONGEST_HEAD, Reply, Unfit};
 
@@ -273,8 +274,8 @@ fn is_own_name(host: &[u8]) -> bool {
         return false;
     };
     match place.host {
-        config::Host::Address(IpAddr::V4(_) | IpAddr::V6(_)) => true,
-        config::Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
+        Host::Address(IpAddr::V4(_) | IpAddr::V6(_)) => true,
+        Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
     }
 }
 

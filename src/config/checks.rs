@@ -5,8 +5,8 @@
 use super::{
     endpoint::{Admin, AuthBackend, Listen},
     fault::{Fault, Origin, Place, Placed},
-    host::HostPort,
 };
+use crate::net::HostPort;
 use std::path::PathBuf;
 
 /// Which of those that must be there are, right or wrong.

@@ -3,7 +3,8 @@
 //! The grammar is a small part of that of URLs, on purpose: what has no meaning here is refused with the reason. What
 //! is refused may hold a password at any place, so that no reason repeats a part of it.
 
-use super::{fault::redact, host::HostPort};
+use super::fault::redact;
+use crate::net::HostPort;
 use std::{fmt, path::PathBuf, str::FromStr};
 
 /// What the kernel has room for in the address of a Unix socket (108 bytes with the NUL).

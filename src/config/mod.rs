@@ -4,12 +4,10 @@
 //! who use it, and [`Placed`] lets them say so in the same words. It must not know who uses what. Its input comes from
 //! whoever runs the gate, who is trusted but makes mistakes and has secrets, which no fault may show.
 
-mod address;
 mod checks;
 mod endpoint;
 mod fault;
 mod file;
-mod host;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 mod reader;
@@ -18,10 +16,8 @@ mod source;
 mod table;
 mod values;
 
-pub use address::{Cidr, is_private};
 pub use endpoint::{Admin, AuthBackend, Backend, Listen};
 pub use fault::{Fault, Origin, Place, Placed, in_order};
-pub use host::{Host, HostPort};
 pub use settings::{BackendAuthorization, Pair, Paths, Purpose, Settings, Timeouts};
 pub use source::Flags;
 pub use table::{Id, Kind, Scope, Setting, by_name, settings_table};

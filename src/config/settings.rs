@@ -4,7 +4,6 @@
 //! found before any is reported.
 
 use super::{
-    address::Cidr,
     checks,
     endpoint::{Admin, AuthBackend, Backend, Listen},
     fault::{Fault, Placed, in_order},
@@ -14,6 +13,7 @@ use super::{
     values,
 };
 use crate::log::Format;
+use crate::net::Cidr;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// All settings of `serve`. For `auth`, those that it has no use for have their defaults.

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
-use crate::config::{Host, by_name, settings_table};
+use crate::config::{by_name, settings_table};
+use crate::net::Host;
 
 fn load_for(
     purpose: Purpose,

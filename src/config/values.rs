@@ -2,8 +2,9 @@
 //!
 //! It must not know which setting a value is for, nor repeat the value, which the fault quotes already.
 
-use super::{BackendAuthorization, Paths, host::is_name};
+use super::{BackendAuthorization, Paths};
 use crate::log::Format;
+use crate::net::is_name;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// A day; what is meant to be longer is a slip.

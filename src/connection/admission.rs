@@ -4,13 +4,12 @@
 //! credentials have no more than three quarters together, and the last eighth is for users who have few. A turn is an owned
 //! permit; dropped, it is given to whoever has waited longest among those who may have it.
 
+use crate::net::Network;
+use crate::reactor::Waker;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use crate::gate::auth::Network;
-use crate::reactor::Waker;
 
 /// A user with fewer requests in flight than this may have one of the last eighth.
 const FEW: usize = 16;

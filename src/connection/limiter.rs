@@ -4,14 +4,13 @@
 //! granted a request leave first, unfinished handshakes before others, chosen at random, so that neither a fleet behind one
 //! address nor a neighbour of a flood is turned away for good; then whoever has been idle longest. Must not know sockets.
 
+use crate::net::Network;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use crate::gate::auth::Network;
 
 /// What all strangers together hold of heads and handshakes that are not whole, in bytes: two thousand of the longest heads.
 const MOST_HELD: usize = 64 * 1024 * 1024;

@@ -25,7 +25,7 @@ pub use detached::Detached;
 pub use duty::{ASKS_FOR_PASSWORD, Duty, Forwarding};
 pub use health::HealthPath;
 pub use limiter::{ConnectionLimiter, Place};
-pub use origin::{Origin, address_of, is_trusted};
+pub use origin::Origin;
 pub use request_id::RequestIds;
 pub use service::{Service, Timeouts};
 
@@ -34,7 +34,7 @@ use record::Record;
 use request::{Admitted, Checking, Relaying};
 
 use crate::http::{Input, Refusal, RequestHead};
-use crate::log::Peer;
+use crate::net::Peer;
 use crate::reactor::{Class, Context, Kind, Notice, Task, Wait};
 use crate::relay::{Presence, Unread};
 use crate::stream::{Interest, Progress, Stream, early, in_the_clear};
@@ -169,7 +169,7 @@ impl Connection {
     /// Says what a client sent that TLS would not have.
     fn hang_up(&self, error: &io::Error) {
         if error.kind() == io::ErrorKind::InvalidData {
-            ::log::info!("{}: tls: {}", address_of(self.peer), tls::reason(error));
+            ::log::info!("{}: tls: {}", self.peer.address(), tls::reason(error));
         }
     }
 

@@ -5,12 +5,10 @@
 //! so that all of its fields but their last element are hostile, and are taken apart as bytes: what
 //! is no text must not make what stands beside it look as if it were not there.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-use crate::config::Cidr;
 use crate::http::{Authority, RequestHead};
-use crate::log::Peer;
-use crate::net::push_address;
+use crate::net::{Cidr, is_trusted, push_address};
 
 /// Where a request comes from.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,19 +21,6 @@ pub struct Origin {
     pub proto: &'static str,
     /// The host that the client asked for.
     pub host: String,
-}
-
-/// The address that a peer counts as, for limits, trust and the backend.
-pub fn address_of(peer: Peer) -> IpAddr {
-    match peer {
-        Peer::Unix => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        Peer::Address(address) => address,
-    }
-}
-
-/// Whether `address` is that of a trusted proxy, behind which there are many clients.
-pub fn is_trusted(trusted: &[Cidr], address: IpAddr) -> bool {
-    trusted.iter().any(|network| network.contains(address))
 }
 
 impl Origin {

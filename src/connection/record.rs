@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use super::{Origin, Service, address_of};
+use super::{Origin, Service};
 use crate::gate::Grant;
 use crate::gate::registry::{Digest, Route};
 use crate::http::{Form, Refusal, RequestHead, sketch};
-use crate::log::{self, Access, Audit, Deed, Peer, Registry, Verb};
+use crate::log::{self, Access, Audit, Deed, Registry, Verb};
 use crate::metrics;
+use crate::net::Peer;
 
 /// One request, for the log.
 pub(super) struct Record {
@@ -39,7 +40,7 @@ impl Record {
         by_tls: bool,
         asked: Instant,
     ) -> Record {
-        let origin = Origin::of(head, address_of(peer), by_tls, &service.trusted);
+        let origin = Origin::of(head, peer.address(), by_tls, &service.trusted);
         Record {
             form: service.duty.form(head.is_registry()),
             method: head.method().to_owned(),
@@ -50,7 +51,7 @@ impl Record {
 
     /// Of a request whose head could not be read.
     pub(super) fn sketched(service: &Service, head: &[u8], peer: Peer) -> Record {
-        let client = address_of(peer);
+        let client = peer.address();
         let origin = Origin {
             client,
             forwarded_for: String::new(),
@@ -172,7 +173,7 @@ impl Record {
     fn client(&self) -> Peer {
         match self.peer {
             // A local peer that named nobody as its client.
-            Peer::Unix if self.origin.client == address_of(Peer::Unix) => Peer::Unix,
+            Peer::Unix if self.origin.client == Peer::Unix.address() => Peer::Unix,
             _ => Peer::Address(self.origin.client),
         }
     }

@@ -11,9 +11,9 @@ use super::admission::{self, Applicant, Queued};
 use super::record::Record;
 use super::{Connection, Duty, Forwarding, Next, State, detached};
 use crate::config::BackendAuthorization;
-use crate::gate::auth::Network;
 use crate::gate::{Decision, Denial, Grant, Inquiry, Visit};
 use crate::http::{ForwardedBy, Refusal, RequestHead, write_request_head};
+use crate::net::Network;
 use crate::reactor::{Context, Kind, Wait};
 use crate::relay::{CLIENT_WENT_AWAY, End, Exchange, Outcome, Presence, Terms, Then, Turn, Unread};
 

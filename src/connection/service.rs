@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::admission::Admission;
 use super::detached::Detached;
 use super::{Duty, HealthPath, RequestIds};
-use crate::config::Cidr;
 use crate::gate::Gatekeeper;
+use crate::net::Cidr;
 use crate::tls::Certificates;
 
 /// What every connection needs to serve requests.

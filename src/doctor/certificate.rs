@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use super::finding::{Found, Unwell};
 use super::line::{Ask, Line, Sent, Unanswered};
 use super::{Visit, not_tried};
-use crate::config::Host;
+use crate::net::Host;
 use crate::tls::{self, Issuer, Presented};
 
 /// Renewals that work are over by then.

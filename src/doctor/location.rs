@@ -3,7 +3,8 @@
 
 use super::finding::Unwell;
 use super::line::shown;
-use crate::config::{AuthBackend, HostPort};
+use crate::config::AuthBackend;
+use crate::net::HostPort;
 
 /// The gate, as its clients name it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,12 +13,12 @@ use std::time::Instant;
 
 use auth::api::{Api, Basis, Question, Ruling};
 use auth::{
-    AuthorizationFault, Credentials, HeldBack, Htpasswd, Network, Presented, Principal, Step,
-    Users, Verdict,
+    AuthorizationFault, Credentials, HeldBack, Htpasswd, Presented, Principal, Step, Users, Verdict,
 };
 
 use crate::http::{PathDecides, Refusal, RequestHead, basic_challenge};
 use crate::metrics::{self, Login};
+use crate::net::Network;
 
 /// An `Authorization` for a password file is this long at most, in bytes.
 const LONGEST_FOR_FILE: usize = 4 * 1024;

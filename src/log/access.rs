@@ -4,10 +4,9 @@
 //! none is passed here, and what looks like one in a target is shortened.
 
 use super::{clock, escape, query};
-use crate::net::push_address;
+use crate::net::Peer;
 use std::{
-    fmt::{self, Write as _},
-    net::IpAddr,
+    fmt::Write as _,
     time::{Duration, SystemTime},
 };
 
@@ -56,34 +55,6 @@ pub struct Registry<'a> {
     pub reference: Option<&'a str>,
     /// The digest, as asked for or as answered.
     pub digest: Option<&'a str>,
-}
-
-/// Who is at the other end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Peer {
-    /// A client on a Unix socket, which has no address.
-    #[default]
-    Unix,
-    /// A client with an address.
-    Address(IpAddr),
-}
-
-impl Peer {
-    fn push_to(self, line: &mut String) {
-        match self {
-            Peer::Unix => line.push_str("unix"),
-            Peer::Address(address) => push_address(line, address.to_canonical()),
-        }
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Peer::Unix => f.write_str("unix"),
-            Peer::Address(address) => address.to_canonical().fmt(f),
-        }
-    }
 }
 
 impl Default for Access<'_> {
@@ -219,6 +190,7 @@ fn json_word(line: &mut String, name: &str, word: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     fn request() -> Access<'static> {

@@ -2,7 +2,8 @@
 //!
 //! All text in them is hostile, and escaped so that no name can say something else than who it is.
 
-use super::{Peer, escape};
+use super::escape;
+use crate::net::Peer;
 use std::fmt::Write as _;
 
 /// A longer name is cut.

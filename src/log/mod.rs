@@ -16,7 +16,7 @@ mod reason;
 mod recent;
 mod seldom;
 
-pub use access::{Access, Peer, Registry};
+pub use access::{Access, Registry};
 pub use audit::{Audit, Deed, Verb};
 pub use reason::reason;
 pub use recent::Recent;
@@ -24,6 +24,7 @@ pub use seldom::Seldom;
 
 use self::queue::{Queue, Target, Weight};
 use self::recent::Ring;
+use crate::net::Peer;
 use ::log::{Level, LevelFilter, Metadata, Record};
 use std::{
     cell::RefCell,

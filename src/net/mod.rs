@@ -1,9 +1,19 @@
-//! The way to other machines, below all protocols.
+//! Addresses, names and networks, and how a name is looked up. Below all protocols: it must not know settings, HTTP or the log.
 
-mod address;
+mod cidr;
+mod host;
 mod look_up;
+mod network;
+mod peer;
 mod resolver;
+mod text;
 
-pub use address::push_address;
+pub use cidr::{Cidr, is_private, is_trusted};
+pub use host::{Host, HostPort};
 pub use look_up::LookUp;
+pub use network::Network;
+pub use peer::Peer;
 pub use resolver::Resolver;
+pub use text::push_address;
+
+pub(crate) use host::is_name;

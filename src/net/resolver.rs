@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::LookUp;
-use crate::config::{Host, HostPort};
+use super::{Host, HostPort};
 
 /// An answer is good for this long: a service that moves is found again soon, and a crowd asks once.
 const GOOD_FOR: Duration = Duration::from_secs(5);

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use super::listener::Listener;
-use crate::connection::{Connection, ConnectionLimiter, Service, is_trusted};
-use crate::log::Peer;
+use crate::connection::{Connection, ConnectionLimiter, Service};
 use crate::metrics;
+use crate::net::{Peer, is_trusted};
 use crate::reactor::Doors;
 use crate::stream::Poll;
 

@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::{self, HostPort, Placed, Settings, is_private};
-use crate::net::LookUp;
+use crate::config::{self, Placed, Settings};
+use crate::net::{HostPort, LookUp, is_private};
 
 /// From the beginning, for all names together. One that is not known by then is looked up at each connection; nothing is
 /// known of it.

@@ -11,7 +11,8 @@ use std::path::Path;
 
 use listenfd::ListenFd;
 
-use crate::config::{Fault, HostPort, Origin, Place};
+use crate::config::{Fault, Origin, Place};
+use crate::net::HostPort;
 
 /// Says for whom the sockets are. `listenfd` does without it; systemd never does, and what else would be taken for a
 /// socket is one of our own.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use rustix::net::SocketFlags;
 
 use super::handed_over::HandedOver;
-use crate::config::{HostPort, Listen};
-use crate::log::Peer;
+use crate::config::Listen;
+use crate::net::{HostPort, Peer};
 use crate::stream::{Socket, SocketFile, Stream, bind_unix};
 
 /// Connections that the kernel keeps for us until they are accepted; it caps this by `somaxconn`.

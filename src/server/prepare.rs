@@ -11,10 +11,11 @@ use rustls::pki_types::ServerName;
 
 use super::exposure::Exposure;
 use super::{asking, volatile};
-use crate::config::{self, Fault, Host, Placed, Settings};
+use crate::config::{self, Fault, Placed, Settings};
 use crate::files::shell_word;
 use crate::gate::Authority;
 use crate::gate::auth::{Guesses, Htpasswd, Users};
+use crate::net::Host;
 use crate::relay::Backend;
 use crate::stream::room_for_socket;
 use crate::tls::{self, Certificates, Pair, SelfSigned, Which};

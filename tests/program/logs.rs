@@ -2,7 +2,8 @@
 //!
 //! The logs are one for each process, so each test runs this program again, as `a_process_that_logs`.
 
-use portreeve::log::{self as logs, Access, Format, Peer};
+use portreeve::log::{self as logs, Access, Format};
+use portreeve::net::Peer;
 use std::{
     io::{BufRead, BufReader, Read},
     net::{IpAddr, Ipv4Addr},

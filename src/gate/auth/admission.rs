@@ -9,15 +9,14 @@
 //! what waits, and the last permits are for networks that have none. Where there is no room to wait, the worst lane makes it,
 //! and then whoever has most: however many places somebody fills, whoever comes from elsewhere with less finds one.
 
+#[cfg(test)]
+use super::wake::wait_for;
+use crate::net::Network;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 #[cfg(test)]
 use std::time::Instant;
-
-use super::network::Network;
-#[cfg(test)]
-use super::wake::wait_for;
 
 /// A lane whose turn comes behind that of a better one has it after so many that went before; none is ever starved.
 const PATIENCE: [u32; Lane::COUNT] = [0, 3, 6];

@@ -3,10 +3,9 @@
 //! Owns that wait. Must not know what is checked, nor how it can end. Whoever leads may fail in any way, also by
 //! unwinding: the waiters are always released.
 
+use crate::net::Network;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-
-use super::network::Network;
 
 /// A check that somebody does and others wait for; `L` is how it came down.
 pub(super) struct Flight<L> {

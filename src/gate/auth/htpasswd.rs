@@ -13,11 +13,11 @@ use super::admission::{Admission, Applicant, Bounds, Lane, Limiter, Permit};
 use super::credentials::Credentials;
 use super::flight::Flight;
 use super::memory::{Aging, Digest, Seal};
-use super::network::Network;
 use super::throttle::{Guesses, HeldBack, Source, Throttle};
 use super::users::Users;
 use super::waiting::{Place, Waiting};
 use crate::metrics::{self, Login};
+use crate::net::Network;
 
 /// A right password is believed for this long after it was hashed.
 const RIGHT_LIFETIME: Duration = Duration::from_secs(60 * 60);

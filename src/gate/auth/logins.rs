@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::memory::{Aging, Mark};
-use super::network::Network;
+use crate::net::Network;
 
 /// Who has not come back within this time counts no more.
 const LATELY: Duration = Duration::from_secs(24 * 60 * 60);

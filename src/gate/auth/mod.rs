@@ -14,7 +14,6 @@ mod hash;
 mod htpasswd;
 mod logins;
 mod memory;
-mod network;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 mod shape;
@@ -27,7 +26,6 @@ mod wake;
 
 pub use credentials::{AuthorizationFault, Credentials, Presented, basic_of, read_authorization};
 pub use htpasswd::{Check, Htpasswd, Principal, Step, Verdict};
-pub use network::Network;
 pub use throttle::{Guesses, HeldBack, MOST_WRONG};
 pub use users::{LineFault, Users};
 

@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 use super::admission::Lane;
 use super::logins::{Here, Logins};
 use super::memory::{Aging, Digest, Mark};
-use super::network::Network;
-use crate::config::Cidr;
+use crate::net::{Cidr, Network};
 
 /// A person who has forgotten a password stays below it, and so does a robot with a stale one: the same one counts once.
 pub const MOST_WRONG: usize = 10;

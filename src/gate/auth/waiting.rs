@@ -4,10 +4,9 @@
 //! have hardly any, or whoever floods the gate from a few addresses would keep everybody else out. Those who find the answer
 //! out have places of their own, in `admission`.
 
+use crate::net::Network;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use crate::gate::auth::Network;
 
 /// Of all places, one neighbourhood has one in so many...
 const NEIGHBOURHOOD: usize = 4;

@@ -18,7 +18,7 @@ use super::breaker::Contact;
 use super::connect::{Dial, INPUT, Names, OUTPUT, Place};
 use super::question::Question;
 use super::reuse::Reuse;
-use crate::config::HostPort;
+use crate::net::HostPort;
 use crate::tls;
 
 /// What an answer's head may hold; no decision needs more.

@@ -9,6 +9,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::http::INPUT_LIMIT;
+use crate::net::{HostPort, Resolver};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use ureq::config::Config;
@@ -16,10 +18,6 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as Resolve};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Error, Timeout};
-
-use crate::config::HostPort;
-use crate::http::INPUT_LIMIT;
-use crate::net::Resolver;
 
 /// More than the longest head that is taken, so that one that is too long can be told.
 pub(super) const INPUT: usize = 2 * super::call::LONGEST_HEAD;

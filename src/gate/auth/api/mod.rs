@@ -25,7 +25,6 @@ use super::admission::{Admission, Applicant, Bounds, Lane, Limiter, Permit};
 use super::flight::Flight;
 use super::htpasswd::{Principal, Step};
 use super::memory::Digest;
-use super::network::Network;
 use super::waiting::{Place, Waiting};
 use answer::{Answer, RETRY_AFTER};
 use breaker::{Breaker, Change};
@@ -40,6 +39,7 @@ pub use reuse::Basis;
 use reuse::Reuse;
 
 use crate::metrics::{self, Login};
+use crate::net::Network;
 
 /// Calls at once, at most: as many connections as a small service bears. Half of the threads that may block, so that a slow API
 /// never takes them all.

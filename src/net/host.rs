@@ -81,7 +81,7 @@ impl HostPort {
         }
     }
 
-    pub(super) fn must_be_local(&self) -> Result<(), String> {
+    pub(crate) fn must_be_local(&self) -> Result<(), String> {
         match &self.host {
             Host::Name(name) if name != "localhost" => Err(
                 "listening is on an address, not on a name; 0.0.0.0 or [::] is every address"
@@ -91,7 +91,7 @@ impl HostPort {
         }
     }
 
-    pub(super) fn must_be_reachable(&self) -> Result<(), String> {
+    pub(crate) fn must_be_reachable(&self) -> Result<(), String> {
         match &self.host {
             _ if self.port == 0 => Err("nothing can be reached at port 0".to_owned()),
             Host::Address(IpAddr::V6(address)) if address.is_unicast_link_local() => Err(
@@ -172,7 +172,7 @@ impl fmt::Display for Host {
 }
 
 /// Whether a host may be called that. An underline is not in the RFCs, but in the names of compose files and swarms.
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()
             && label.len() <= LONGEST_LABEL

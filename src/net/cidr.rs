@@ -31,6 +31,11 @@ impl Cidr {
     }
 }
 
+/// Whether `address` is in one of the networks that are trusted.
+pub fn is_trusted(trusted: &[Cidr], address: IpAddr) -> bool {
+    trusted.iter().any(|network| network.contains(address))
+}
+
 impl FromStr for Cidr {
     type Err = String;
 
