@@ -37,6 +37,7 @@ pub mod stream;
 pub mod tls;
 
 pub mod files;
+mod lock;
 pub mod log;
 pub mod metrics;
 pub mod net;

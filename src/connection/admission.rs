@@ -4,12 +4,13 @@
 //! credentials have no more than three quarters together, and the last eighth is for users who have few. A turn is an owned
 //! permit; dropped, it is given to whoever has waited longest among those who may have it.
 
+use crate::lock::EvenIfPoisoned;
 use crate::net::Network;
 use crate::reactor::Waker;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A user with fewer requests in flight than this may have one of the last eighth.
 const FEW: usize = 16;
@@ -166,7 +167,7 @@ impl Admission {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().even_if_poisoned()
     }
 }
 

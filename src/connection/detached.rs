@@ -3,10 +3,11 @@
 //! Owns how many there are, of each user and in all.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::gate::registry::Route;
 use crate::http::RequestHead;
+use crate::lock::EvenIfPoisoned;
 
 /// Of one user.
 const MOST_OF_A_USER: usize = 32;
@@ -53,7 +54,7 @@ impl Detached {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().even_if_poisoned()
     }
 }
 

@@ -3,10 +3,11 @@
 //! Owns how often that is found out: strangers ask, and finding out may take as long as a connection to a backend that is
 //! gone. Must not know what being ready means.
 
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::http::RequestHead;
+use crate::lock::EvenIfPoisoned;
 
 /// What was found out is told for this long without another look: balancers ask every few seconds, and strangers as often
 /// as they like.
@@ -66,7 +67,7 @@ impl HealthPath {
             }
         };
         let ready = find_out();
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(Found {
+        *self.found.lock().even_if_poisoned() = Some(Found {
             at: Instant::now(),
             ready: ready.clone(),
         });
@@ -74,7 +75,7 @@ impl HealthPath {
     }
 
     fn last(&self) -> Option<Found> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.found.lock().even_if_poisoned();
         found.clone()
     }
 }

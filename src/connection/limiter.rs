@@ -4,12 +4,13 @@
 //! granted a request leave first, unfinished handshakes before others, chosen at random, so that neither a fleet behind one
 //! address nor a neighbour of a flood is turned away for good; then whoever has been idle longest. Must not know sockets.
 
+use crate::lock::EvenIfPoisoned;
 use crate::net::Network;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// What all strangers together hold of heads and handshakes that are not whole, in bytes: two thousand of the longest heads.
@@ -134,13 +135,13 @@ impl ConnectionLimiter {
                 return false;
             }
             let waited = self.emptied.wait_timeout(table, left);
-            table = waited.unwrap_or_else(PoisonError::into_inner).0;
+            table = waited.even_if_poisoned().0;
         }
         true
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().even_if_poisoned()
     }
 }
 

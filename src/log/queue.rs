@@ -3,10 +3,11 @@
 //! It knows nothing of what a line says.
 
 use super::{say, write_to};
+use crate::lock::EvenIfPoisoned;
 use crate::metrics::{self, Counter};
 use std::{
     io::{self, Write},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
@@ -147,7 +148,7 @@ impl Queue {
                 .shared
                 .written
                 .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
+                .even_if_poisoned()
                 .0;
         }
         state.hurry = false;
@@ -156,7 +157,7 @@ impl Queue {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().even_if_poisoned()
     }
 }
 
@@ -188,11 +189,7 @@ impl<W: FnMut(&str) -> io::Result<()>> Writer<W> {
         while state.lines.is_empty() && state.lost == 0 {
             self.shared.written.notify_all();
             state.asleep = true;
-            state = self
-                .shared
-                .to_write
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.shared.to_write.wait(state).even_if_poisoned();
         }
         state.asleep = false;
         let gather_until = Instant::now() + GATHER;
@@ -205,7 +202,7 @@ impl<W: FnMut(&str) -> io::Result<()>> Writer<W> {
                 .shared
                 .to_write
                 .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
+                .even_if_poisoned()
                 .0;
         }
         std::mem::swap(&mut state.lines, lines);

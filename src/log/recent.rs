@@ -1,10 +1,12 @@
 //! The last warnings and errors, for whoever looks at the gate and not at its log.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use ::log::Level;
+
+use crate::lock::EvenIfPoisoned;
 
 /// So many are kept.
 const MOST: usize = 20;
@@ -36,7 +38,7 @@ impl Ring {
             return;
         }
         let text = super::shown(super::escape::cut(text, LONGEST));
-        let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.0.lock().even_if_poisoned();
         if let Some(last) = ring.back_mut()
             && (last.level, &last.text) == (level, &text)
         {
@@ -56,7 +58,7 @@ impl Ring {
 
     /// The latest first.
     pub(super) fn list(&self) -> Vec<Recent> {
-        let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.0.lock().even_if_poisoned();
         ring.iter().rev().cloned().collect()
     }
 }

@@ -1,7 +1,9 @@
 //! Messages that each request could cause, and that are worth one line now and then.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::lock::EvenIfPoisoned;
 
 /// Often enough for somebody who looks, and seldom enough for a log that is kept.
 const APART: Duration = Duration::from_secs(60);
@@ -17,7 +19,7 @@ impl Seldom {
     }
 
     fn is_due_at(&self, now: Instant) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock().even_if_poisoned();
         let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= APART);
         if is_due {
             *last = Some(now);

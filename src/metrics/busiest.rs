@@ -4,8 +4,10 @@
 //! inherits the count, of which no more is shown than is sure (Metwally and others, "space saving"). Two lists of an hour
 //! each, so that who has left disappears. Names come from a password file or an API, and may be any bytes.
 
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
+
+use crate::lock::EvenIfPoisoned;
 
 /// Users told apart within one hour.
 const PLACES: usize = 64;
@@ -69,7 +71,7 @@ impl Busiest {
 
     /// The busiest, at most `most` of them, and since when.
     pub(super) fn list(&self, most: usize, now: Instant) -> (Vec<Busy>, SystemTime) {
-        let mut hours = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hours = self.0.lock().even_if_poisoned();
         let Some(hours) = hours.as_mut() else {
             return (Vec::new(), SystemTime::now());
         };

@@ -6,11 +6,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::LookUp;
 use super::{Host, HostPort};
+
+use crate::lock::EvenIfPoisoned;
 
 /// An answer is good for this long: a service that moves is found again soon, and a crowd asks once.
 const GOOD_FOR: Duration = Duration::from_secs(5);
@@ -33,7 +35,7 @@ impl Resolver {
         if let Host::Address(address) = place.host {
             return Some(vec![SocketAddr::new(address, place.port)]);
         }
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.found.lock().even_if_poisoned();
         let (since, addresses) = found.get(place)?;
         let is_good = now.saturating_duration_since(*since) < GOOD_FOR;
         is_good.then(|| addresses.clone())
@@ -57,7 +59,7 @@ impl Resolver {
     /// # Errors
     /// Why it was not found.
     pub fn is_lost(&self, place: &HostPort, now: Instant) -> io::Result<()> {
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = self.lost.lock().even_if_poisoned();
         match lost.get(place) {
             Some((since, kind, why)) if now.saturating_duration_since(*since) < LOST_FOR => {
                 Err(io::Error::new(*kind, why.clone()))
@@ -82,14 +84,14 @@ impl Resolver {
                 Ok(addresses)
             }
             Err(error) => {
-                let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+                let found = self.found.lock().even_if_poisoned();
                 let before = found.get(place).map(|(_, addresses)| addresses.clone());
                 drop(found);
                 if let Some(addresses) = before {
                     self.remember(place, &addresses);
                     return Ok(addresses);
                 }
-                let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut lost = self.lost.lock().even_if_poisoned();
                 if lost.len() >= MOST {
                     lost.clear();
                 }
@@ -101,7 +103,7 @@ impl Resolver {
     }
 
     fn remember(&self, place: &HostPort, addresses: &[SocketAddr]) {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = self.found.lock().even_if_poisoned();
         if found.len() >= MOST {
             found.clear();
         }

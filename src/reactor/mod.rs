@@ -15,6 +15,7 @@ mod timers;
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests;
 
+use crate::lock::EvenIfPoisoned;
 use crate::stream::Poll;
 use event_loop::EventLoop;
 pub use pool::Kind;
@@ -23,7 +24,7 @@ use rustix::io::Errno;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Work that goes on for a while, in steps, such as a client's connection.
@@ -202,7 +203,7 @@ struct Shared<T> {
 
 impl<T: Task> Shared<T> {
     fn post(&self, message: Message<T>) {
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inbox = self.inbox.lock().even_if_poisoned();
         let was_empty = inbox.is_empty();
         inbox.push(message);
         drop(inbox);
@@ -212,7 +213,7 @@ impl<T: Task> Shared<T> {
     }
 
     fn take_messages(&self) -> Vec<Message<T>> {
-        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.inbox.lock().even_if_poisoned())
     }
 }
 

@@ -6,10 +6,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::{Context, Message, Shared, Task};
+
+use crate::lock::EvenIfPoisoned;
 
 /// What a thread of the pool is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +159,7 @@ impl<T: Task> Pool<T> {
             let (woken, timeout) = self
                 .ready
                 .wait_timeout(state, IDLE_THREAD)
-                .unwrap_or_else(PoisonError::into_inner);
+                .even_if_poisoned();
             state = woken;
             state.idle -= 1;
             if timeout.timed_out() && state.is_quiet() && state.threads > 1 {
@@ -168,7 +170,7 @@ impl<T: Task> Pool<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().even_if_poisoned()
     }
 }
 

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
@@ -14,6 +14,7 @@ use rustls::pki_types::ServerName;
 use super::probe::Health;
 use crate::config;
 use crate::http::{Framing, Input, RequestHead, ResponseHead};
+use crate::lock::EvenIfPoisoned;
 use crate::metrics::{BackendStanding, BackendState, Counter};
 use crate::net::Resolver;
 use crate::reactor::Context;
@@ -306,7 +307,7 @@ impl Backend {
         // There are as many as loops can be.
         let shelf = self.idle.get(loop_number % MOST_LOOPS);
         match shelf {
-            Some(shelf) => shelf.lock().unwrap_or_else(PoisonError::into_inner),
+            Some(shelf) => shelf.lock().even_if_poisoned(),
             None => unreachable!("as many shelves as loops"),
         }
     }

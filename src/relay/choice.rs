@@ -4,8 +4,10 @@
 //! for a while, unless all have. It knows backends by their place in the list alone, and the time
 //! only as it is told.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::lock::EvenIfPoisoned;
 
 /// How long a backend that failed is left alone.
 pub(super) const ASIDE_FOR: Duration = Duration::from_secs(10);
@@ -74,7 +76,7 @@ impl Choice {
                 *slot = slot.filter(|failure| failure.since > begun);
             }
         });
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.answers.lock().even_if_poisoned();
         if let Some(answer) = answers.get_mut(backend) {
             *answer = Some(Instant::now());
         }
@@ -82,7 +84,7 @@ impl Choice {
 
     /// Whether a backend has answered anybody since then.
     pub(super) fn has_answered_since(&self, backend: usize, begun: Instant) -> bool {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = self.answers.lock().even_if_poisoned();
         let last = answers.get(backend).copied().flatten();
         last.is_some_and(|last| last > begun)
     }
@@ -103,7 +105,7 @@ impl Choice {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<Option<Failure>>) -> T) -> T {
-        work(&mut self.failures.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.failures.lock().even_if_poisoned())
     }
 }
 

@@ -6,12 +6,13 @@
 //! What a backend sends during a probe is thrown away.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Relay;
 use super::backend::Backend;
+use crate::lock::EvenIfPoisoned;
 use crate::metrics::BackendState;
 use crate::stream::{Interest, Stream};
 
@@ -70,7 +71,7 @@ impl Health {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.0.lock().even_if_poisoned())
     }
 }
 

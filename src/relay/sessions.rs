@@ -5,8 +5,10 @@
 //! how many sessions there are is up to the clients, and bounded too.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::lock::EvenIfPoisoned;
 
 /// Sessions remembered at once. A client that pushes has five open or so.
 const MOST: usize = 10_000;
@@ -58,7 +60,7 @@ impl Sessions {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Table) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.0.lock().even_if_poisoned())
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
@@ -15,6 +15,8 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
 use super::readiness::{ENDED, NOBODY, READ, Readiness, TORN, URGENT, WRITE};
+
+use crate::lock::EvenIfPoisoned;
 
 /// Reports taken at once.
 const EVENTS: usize = 256;
@@ -205,7 +207,7 @@ impl Poll {
     }
 
     fn sources(&self) -> MutexGuard<'_, Sources> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sources.lock().even_if_poisoned()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -12,6 +12,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
 
 use super::pair::Pair;
+use crate::lock::EvenIfPoisoned;
 use crate::metrics::CertificateStanding;
 
 /// Pairs, never none, that can be replaced as a whole while connections come and go: handshakes that began keep what
@@ -41,7 +42,7 @@ impl Certificates {
         let pairs = Arc::new(Pairs { first, others });
         self.has_slow_key
             .store(pairs.have_slow_key(), Ordering::Relaxed);
-        *self.pairs.write().unwrap_or_else(PoisonError::into_inner) = pairs;
+        *self.pairs.write().even_if_poisoned() = pairs;
     }
 
     /// Whether a handshake may take milliseconds of a processor's time, tens of them on a small one: that of an RSA key does.
@@ -51,7 +52,7 @@ impl Certificates {
 
     /// What clients are shown and until when, for whoever watches.
     pub fn standing(&self) -> Vec<CertificateStanding> {
-        let pairs = Arc::clone(&self.pairs.read().unwrap_or_else(PoisonError::into_inner));
+        let pairs = Arc::clone(&self.pairs.read().even_if_poisoned());
         let all = std::iter::once(&pairs.first).chain(&pairs.others);
         all.map(|pair| CertificateStanding {
             names: pair.names().to_vec(),
@@ -61,7 +62,7 @@ impl Certificates {
     }
 
     fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {
-        let pairs = Arc::clone(&self.pairs.read().unwrap_or_else(PoisonError::into_inner));
+        let pairs = Arc::clone(&self.pairs.read().even_if_poisoned());
         Arc::clone(pairs.choose(name, schemes).certified_key())
     }
 }

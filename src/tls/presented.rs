@@ -4,7 +4,7 @@
 //! hostile. That a client would be content is for [`Presented::refusal`] to say, which asks rustls; the rest only finds
 //! words for why it is not.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use rustls::client::WebPkiServerVerifier;
@@ -17,6 +17,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use super::facts::Facts;
 use super::issue::CA_NAME;
 use super::{HTTP_1_1, provider};
+
+use crate::lock::EvenIfPoisoned;
 
 /// No honest chain is longer, and every link is looked at.
 const MOST: usize = 10;
@@ -166,11 +168,7 @@ pub struct Recorder(Mutex<(Vec<CertificateDer<'static>>, &'static str)>);
 impl Recorder {
     /// What was shown, if a certificate was.
     pub fn presented(&self) -> Option<Presented> {
-        let (chain, version) = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let (chain, version) = self.0.lock().even_if_poisoned().clone();
         let facts = chain.iter().map(Facts::read).collect();
         (!chain.is_empty()).then_some(Presented {
             chain,
@@ -180,7 +178,7 @@ impl Recorder {
     }
 
     fn note(&self, version: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = version;
+        self.0.lock().even_if_poisoned().1 = version;
     }
 }
 
@@ -195,7 +193,7 @@ impl ServerCertVerifier for Recorder {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = std::iter::once(leaf).chain(intermediates).take(MOST);
         let chain = chain.map(|one| one.clone().into_owned()).collect();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = chain;
+        self.0.lock().even_if_poisoned().0 = chain;
         Ok(ServerCertVerified::assertion())
     }
 

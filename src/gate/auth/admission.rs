@@ -11,9 +11,10 @@
 
 #[cfg(test)]
 use super::wake::wait_for;
+use crate::lock::EvenIfPoisoned;
 use crate::net::Network;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 #[cfg(test)]
 use std::time::Instant;
@@ -290,7 +291,7 @@ impl Drop for Permit {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().even_if_poisoned()
     }
 }
 

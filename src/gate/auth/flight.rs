@@ -3,8 +3,9 @@
 //! Owns that wait. Must not know what is checked, nor how it can end. Whoever leads may fail in any way, also by
 //! unwinding: the waiters are always released.
 
+use crate::lock::EvenIfPoisoned;
 use crate::net::Network;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
 /// A check that somebody does and others wait for; `L` is how it came down.
@@ -54,6 +55,6 @@ impl<L: Clone> Flight<L> {
     }
 
     fn state(&self) -> MutexGuard<'_, State<L>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().even_if_poisoned()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use super::memory::{Aging, Digest, Seal};
 use super::throttle::{Guesses, HeldBack, Source, Throttle};
 use super::users::Users;
 use super::waiting::{Place, Waiting};
+use crate::lock::EvenIfPoisoned;
 use crate::metrics::{self, Login};
 use crate::net::Network;
 
@@ -215,7 +216,7 @@ impl Htpasswd {
 
     /// Takes a new file. Checks that are on the way end with the old one.
     pub fn replace(&self, users: Users) {
-        let mut roll = self.roll.write().unwrap_or_else(PoisonError::into_inner);
+        let mut roll = self.roll.write().even_if_poisoned();
         let generation = roll.generation + 1;
         *roll = Arc::new(Roll { users, generation });
         drop(roll);
@@ -513,11 +514,11 @@ impl Htpasswd {
     }
 
     fn roll(&self) -> RwLockReadGuard<'_, Arc<Roll>> {
-        self.roll.read().unwrap_or_else(PoisonError::into_inner)
+        self.roll.read().even_if_poisoned()
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.desk.lock().even_if_poisoned()
     }
 }
 

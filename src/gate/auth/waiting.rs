@@ -4,9 +4,10 @@
 //! have hardly any, or whoever floods the gate from a few addresses would keep everybody else out. Those who find the answer
 //! out have places of their own, in `admission`.
 
+use crate::lock::EvenIfPoisoned;
 use crate::net::Network;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Of all places, one neighbourhood has one in so many...
 const NEIGHBOURHOOD: usize = 4;
@@ -73,7 +74,7 @@ impl Waiting {
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.counts.lock().even_if_poisoned()
     }
 }
 

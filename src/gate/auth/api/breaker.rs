@@ -3,8 +3,10 @@
 //! Owns that one state. It is told how calls went and what time it is; it must not know how they are made. An API that
 //! cannot be reached would otherwise have every worker wait for a time-out of its own.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use crate::lock::EvenIfPoisoned;
 
 /// One failure may be a restart and two may be bad luck.
 const FAILURES_UNTIL_DOWN: u32 = 3;
@@ -82,7 +84,7 @@ impl Breaker {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().even_if_poisoned()
     }
 }
 

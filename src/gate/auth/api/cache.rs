@@ -5,13 +5,14 @@
 //! strangers fill them; what strangers fill is apart from what users need, so that no flood of guesses makes the API be
 //! asked about those who are in.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::question::{Question, Scope};
 use super::reuse::{Basis, Reuse};
 use crate::gate::auth::memory::{Aging, Digest, Seal};
+use crate::lock::EvenIfPoisoned;
 
 /// Answers to those who were let in, some 300 bytes each.
 const KNOWN: usize = 65_536;
@@ -127,7 +128,7 @@ impl Cache {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().even_if_poisoned()
     }
 }
 

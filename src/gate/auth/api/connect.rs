@@ -6,10 +6,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::http::INPUT_LIMIT;
+use crate::lock::EvenIfPoisoned;
 use crate::net::{HostPort, Resolver};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -85,7 +86,7 @@ impl Place {
     }
 
     fn good(&self) -> MutexGuard<'_, Option<SocketAddr>> {
-        self.good.lock().unwrap_or_else(PoisonError::into_inner)
+        self.good.lock().even_if_poisoned()
     }
 }
 

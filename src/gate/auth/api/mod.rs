@@ -15,7 +15,7 @@ mod question;
 mod reuse;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,7 @@ use question::Scope;
 pub use reuse::Basis;
 use reuse::Reuse;
 
+use crate::lock::EvenIfPoisoned;
 use crate::metrics::{self, Login};
 use crate::net::Network;
 
@@ -329,7 +330,7 @@ impl Api {
     }
 
     fn flights(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Flight<Landing>>>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flights.lock().even_if_poisoned()
     }
 
     fn say(&self, change: Option<Change>) {

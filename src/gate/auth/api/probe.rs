@@ -4,7 +4,7 @@
 //! whatever answers 200 to everything is an open door, and looks as if all were well.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::call::{Caller, Failure};
 use super::question::Question;
 use crate::gate::Visit;
 use crate::gate::auth::basic_of;
+use crate::lock::EvenIfPoisoned;
 
 /// Of an API that lets a made-up user in, in letters that nobody passes over.
 pub const OPEN: &str =
@@ -86,7 +87,7 @@ impl Prober {
     }
 
     fn due(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+        self.due.lock().even_if_poisoned()
     }
 
     fn probe(&self) -> Probed {
