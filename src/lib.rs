@@ -36,6 +36,7 @@ pub mod http;
 pub mod stream;
 pub mod tls;
 
+mod exit;
 pub mod files;
 mod lock;
 pub mod log;

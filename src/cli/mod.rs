@@ -10,6 +10,7 @@ use self::{
     commands::{Cert, Command, Doctor, Passwd, Top},
     split::split,
 };
+use crate::exit::{FAILED, WRONG_CONFIGURATION, WRONG_USAGE};
 use crate::{
     cert::{self, CertRequest},
     config::{Flags, Purpose, Settings, in_order, redact},
@@ -21,11 +22,6 @@ use crate::{
 };
 use argh::FromArgs;
 use std::{ffi::OsString, io::Write, process::ExitCode};
-
-/// It failed while it ran.
-const FAILED: u8 = 1;
-/// The command line is wrong.
-const WRONG_USAGE: u8 = 2;
 
 /// Does what the arguments say; the first one is the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -168,7 +164,7 @@ fn with_settings(
     // All that is wrong is said at once: a slip in one line hides nothing in the files that others name.
     faults.extend(server::faults(&mut settings));
     server::report(&in_order(faults));
-    ExitCode::from(server::WRONG_CONFIGURATION)
+    ExitCode::from(WRONG_CONFIGURATION)
 }
 
 fn change_passwords(request: &PasswdRequest) -> ExitCode {

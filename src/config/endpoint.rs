@@ -343,5 +343,4 @@ fn no_target(target: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[path = "endpoint_tests.rs"]
 mod tests;

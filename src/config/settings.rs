@@ -361,5 +361,4 @@ fn admin(text: &str) -> Result<Option<Admin>, String> {
 }
 
 #[cfg(test)]
-#[path = "settings_tests.rs"]
 mod tests;

@@ -13,12 +13,11 @@ use super::{Connection, Duty, Forwarding, Next, State, detached};
 use crate::config::BackendAuthorization;
 use crate::gate::{Decision, Denial, Grant, Inquiry, Visit};
 use crate::http::{ForwardedBy, Refusal, RequestHead, write_request_head};
+use crate::metrics::CLIENT_GONE;
 use crate::net::Network;
 use crate::reactor::{Context, Kind, Wait};
 use crate::relay::{CLIENT_WENT_AWAY, End, Exchange, Outcome, Presence, Terms, Then, Turn, Unread};
 
-/// The status that the log shows for a client that went away before its answer, as nginx does.
-const CLIENT_GONE: u16 = 499;
 /// A request waits this long for its turn before it is told to come again.
 const WAIT_AT_MOST: Duration = Duration::from_secs(10);
 

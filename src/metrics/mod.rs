@@ -147,7 +147,7 @@ label! {
 }
 
 /// The status that stands for a client that went away, as nginx has it.
-const CLIENT_GONE: u16 = 499;
+pub(crate) const CLIENT_GONE: u16 = 499;
 
 static REQUESTS: [[Counter; Status::TEXTS.len()]; Method::TEXTS.len()] =
     [const { [const { Counter::new() }; Status::TEXTS.len()] }; Method::TEXTS.len()];

@@ -24,6 +24,7 @@ use signal_hook::iterator::Signals;
 
 use crate::admin::Admin;
 use crate::config::{Fault, Settings, in_order};
+use crate::exit::WRONG_CONFIGURATION;
 use crate::files::Reader;
 use crate::log;
 use crate::metrics;
@@ -34,9 +35,6 @@ use listener::Listener;
 use prepare::{Prepared, Writing, prepare};
 use start::Running;
 use unit::Unit;
-
-/// Wrong configuration, as sysexits.h has it.
-pub const WRONG_CONFIGURATION: u8 = 78;
 
 /// What the process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

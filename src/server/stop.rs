@@ -12,6 +12,7 @@ use signal_hook::iterator::Signals;
 use super::notify;
 use super::reload::Asked;
 use super::start::Running;
+use crate::exit;
 use crate::log;
 use crate::reactor::Notice;
 
@@ -81,5 +82,5 @@ fn end_at_once(mut signals: Signals) {
     let _ = signals.forever().find(|signal| *signal != SIGHUP);
     ::log::warn!("stopping at once: requests in flight are cut");
     log::flush();
-    std::process::exit(1);
+    std::process::exit(exit::FAILED.into());
 }

@@ -534,5 +534,4 @@ impl Line {
 }
 
 #[cfg(test)]
-#[path = "admission_tests.rs"]
 mod tests;

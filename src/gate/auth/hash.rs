@@ -230,5 +230,4 @@ pub(super) mod count {
 }
 
 #[cfg(test)]
-#[path = "hash_tests.rs"]
 mod tests;

@@ -610,5 +610,4 @@ fn throttled(left: Duration) -> Verdict {
 }
 
 #[cfg(test)]
-#[path = "htpasswd_tests.rs"]
 mod tests;

@@ -378,5 +378,4 @@ fn is_recent(miss: &Miss, now: Instant) -> bool {
 }
 
 #[cfg(test)]
-#[path = "throttle_tests.rs"]
 mod tests;
