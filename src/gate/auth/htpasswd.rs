@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::admission::{Admission, Applicant, Bounds, Lane, Limiter, Permit};
 use super::credentials::Credentials;
-use super::flight::Flight;
-use super::memory::{Aging, Digest, Seal};
-use super::throttle::{Guesses, HeldBack, Source, Throttle};
-use super::users::Users;
-use super::waiting::{Place, Waiting};
+use super::guessing::{Guesses, HeldBack, Source, Throttle};
+use super::passwords::Users;
+use super::remembered::{Aging, Digest, Seal};
+use super::waiting::SingleFlight;
+use super::waiting::{HashAdmission, HashApplicant, HashLimiter, HashLimits, Permit, Priority};
+use super::waiting::{WaitLimiter, WaitPermit};
 use crate::lock::EvenIfPoisoned;
 use crate::metrics::{self, Login};
 use crate::net::Network;
@@ -28,7 +28,7 @@ const RIGHT_CAPACITY: usize = 65_536;
 const WRONG_LIFETIME: Duration = Duration::from_secs(60);
 const WRONG_CAPACITY: usize = 10_000;
 /// How long somebody waits for a check: clients give up after half a minute, and have more to do in it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Checks that wait for their turn, in all...
 const MOST_QUEUED: usize = 1_024;
 /// ...and from one network: a site behind one address that comes back after a restart.
@@ -100,18 +100,22 @@ pub struct Check {
 enum Stage {
     Begun,
     /// It waits for its turn to hash.
-    Queued(Leader, Arc<Roll>, Admission),
+    Queued(Leader, Arc<Snapshot>, HashAdmission),
     /// It has its turn.
-    Granted(Leader, Arc<Roll>, Permit),
+    Granted(Leader, Arc<Snapshot>, Permit),
     /// Another one checks the same; with the user's name, if there is such a user.
-    Joined(Arc<Flight<Landing>>, Option<Arc<[u8]>>, Place),
+    Joined(
+        Arc<SingleFlight<FlightOutcome>>,
+        Option<Arc<[u8]>>,
+        WaitPermit,
+    ),
 }
 
 impl Check {
     /// When it is to be gone on with although nothing has happened.
     pub fn deadline(&self) -> Instant {
         match self.stage {
-            Stage::Joined(..) => self.deadline + PATIENCE,
+            Stage::Joined(..) => self.deadline + LONGEST_WAIT,
             _ => self.deadline,
         }
     }
@@ -119,32 +123,32 @@ impl Check {
 
 /// The users of a password file, and what is known of those who ask.
 pub struct Htpasswd {
-    roll: RwLock<Arc<Roll>>,
+    snapshot: RwLock<Arc<Snapshot>>,
     seal: Seal,
     guesses: Guesses,
-    desk: Mutex<Desk>,
-    checks: Limiter,
-    joined: Waiting,
+    memory: Mutex<Memory>,
+    checks: HashLimiter,
+    joined: WaitLimiter,
 }
 
 /// The users as they are since the last change of the file.
-struct Roll {
+struct Snapshot {
     users: Users,
     generation: u64,
 }
 
-struct Desk {
+struct Memory {
     /// Apart from the wrong ones, so that guesses never push out a login.
     right: Aging<(Arc<[u8]>, Network), Digest>,
     /// With the generation of the file that they were wrong in, so that a new user gets in at once.
     wrong: Aging<Digest, u64>,
     throttle: Throttle,
-    flights: HashMap<Digest, Arc<Flight<Landing>>>,
+    flights: HashMap<Digest, Arc<SingleFlight<FlightOutcome>>>,
 }
 
 /// How the flight of a check came down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Landing {
+enum FlightOutcome {
     Right,
     Wrong,
     /// There was no room for the check.
@@ -153,21 +157,21 @@ enum Landing {
     Lost,
 }
 
-/// What the desk says to somebody who comes.
-enum Reception {
+/// What the memory says to somebody who comes.
+enum Lookup {
     Right(Principal),
     Wrong,
     /// Nobody is listened to from there for this long.
     Throttled(Duration),
     /// Somebody checks the same already, for whom so many of this network may wait.
-    Join(Arc<Flight<Landing>>, usize),
-    Lead(Leader, Admission),
+    Join(Arc<SingleFlight<FlightOutcome>>, usize),
+    Lead(Leader, HashAdmission),
 }
 
 /// Whoever does a check for all who ask the same. Dropped without having landed it, it releases the waiters.
 struct Leader {
     htpasswd: Arc<Htpasswd>,
-    flight: Arc<Flight<Landing>>,
+    flight: Arc<SingleFlight<FlightOutcome>>,
     digest: Digest,
 }
 
@@ -190,14 +194,14 @@ impl Htpasswd {
         Htpasswd::with_checks(users, guesses, checks)
     }
 
-    fn with_checks(users: Users, guesses: Guesses, checks: Limiter) -> Arc<Htpasswd> {
+    fn with_checks(users: Users, guesses: Guesses, checks: HashLimiter) -> Arc<Htpasswd> {
         Arc::new(Htpasswd {
-            roll: RwLock::new(Arc::new(Roll {
+            snapshot: RwLock::new(Arc::new(Snapshot {
                 users,
                 generation: 0,
             })),
             seal: Seal::new(),
-            desk: Mutex::new(Desk {
+            memory: Mutex::new(Memory {
                 right: Aging::new(RIGHT_CAPACITY, RIGHT_LIFETIME),
                 wrong: Aging::new(WRONG_CAPACITY, WRONG_LIFETIME),
                 throttle: Throttle::new(&guesses),
@@ -205,45 +209,45 @@ impl Htpasswd {
             }),
             guesses,
             checks,
-            joined: Waiting::new(MOST_JOINED),
+            joined: WaitLimiter::new(MOST_JOINED),
         })
     }
 
     /// How many users there are.
     pub fn users(&self) -> usize {
-        self.roll().users.len()
+        self.snapshot().users.len()
     }
 
     /// Takes a new file. Checks that are on the way end with the old one.
     pub fn replace(&self, users: Users) {
-        let mut roll = self.roll.write().even_if_poisoned();
-        let generation = roll.generation + 1;
-        *roll = Arc::new(Roll { users, generation });
-        drop(roll);
+        let mut snapshot = self.snapshot.write().even_if_poisoned();
+        let generation = snapshot.generation + 1;
+        *snapshot = Arc::new(Snapshot { users, generation });
+        drop(snapshot);
         // They would not be believed any more: this only gives the memory back.
-        self.desk().wrong.clear();
+        self.memory().wrong.clear();
     }
 
     /// The networks that are held back now, for guessing.
     pub fn held_back(&self) -> Vec<HeldBack> {
-        self.desk().throttle.held_back(Instant::now())
+        self.memory().throttle.held_back(Instant::now())
     }
 
     /// Whether the credentials are right, if that can be said at once.
     pub fn recall(&self, credentials: &Credentials, client: IpAddr) -> Option<Verdict> {
         let source = self.guesses.source(client);
-        let roll = self.roll();
-        let (known, digest) = self.recognise(&roll, credentials);
+        let snapshot = self.snapshot();
+        let (known, digest) = self.recognise(&snapshot, credentials);
         let claim = Claim {
             credentials,
             source,
             digest,
         };
-        let remembered = self.remembered(&mut self.desk(), known, &claim, roll.generation);
-        drop(roll);
+        let remembered = self.remembered(&mut self.memory(), known, &claim, snapshot.generation);
+        drop(snapshot);
         Some(match remembered? {
-            Reception::Right(principal) => Verdict::Known(principal),
-            Reception::Throttled(left) => throttled(left),
+            Lookup::Right(principal) => Verdict::Known(principal),
+            Lookup::Throttled(left) => throttled(left),
             _ => self.wrong(&claim),
         })
     }
@@ -252,7 +256,7 @@ impl Htpasswd {
     pub fn inquire(&self) -> Check {
         Check {
             stage: Stage::Begun,
-            deadline: Instant::now() + PATIENCE,
+            deadline: Instant::now() + LONGEST_WAIT,
         }
     }
 
@@ -276,36 +280,36 @@ impl Htpasswd {
                     Ok(stage) => stage,
                     Err(verdict) => return Step::Done(verdict),
                 },
-                Stage::Queued(leader, roll, mut admission) => match admission.poll(waker) {
-                    Poll::Ready(Some(permit)) => Stage::Granted(leader, roll, permit),
+                Stage::Queued(leader, snapshot, mut admission) => match admission.poll(waker) {
+                    Poll::Ready(Some(permit)) => Stage::Granted(leader, snapshot, permit),
                     Poll::Ready(None) => return Step::Done(leader.give_up()),
                     Poll::Pending if Instant::now() >= deadline => {
                         return Step::Done(leader.give_up());
                     }
                     Poll::Pending => {
-                        let stage = Stage::Queued(leader, roll, admission);
+                        let stage = Stage::Queued(leader, snapshot, admission);
                         return Step::Waits(Check { stage, deadline });
                     }
                 },
-                Stage::Granted(leader, roll, permit) if may_block => {
-                    let (_, digest) = self.recognise(&roll, credentials);
+                Stage::Granted(leader, snapshot, permit) if may_block => {
+                    let (_, digest) = self.recognise(&snapshot, credentials);
                     let claim = Claim {
                         credentials,
                         source,
                         digest,
                     };
-                    return Step::Done(leader.check(&roll, &claim, permit));
+                    return Step::Done(leader.check(&snapshot, &claim, permit));
                 }
                 stage @ Stage::Granted(..) => return Step::Blocks(Check { stage, deadline }),
                 Stage::Joined(flight, known, place) => match flight.poll(waker) {
-                    Poll::Ready(landing) => {
-                        match self.landed(&flight, landing, known, credentials, source) {
+                    Poll::Ready(outcome) => {
+                        match self.landed(&flight, outcome, known, credentials, source) {
                             Some(verdict) => return Step::Done(verdict),
                             None => Stage::Begun,
                         }
                     }
                     // Whoever leads came first and so ends first, unless the hash itself takes long.
-                    Poll::Pending if Instant::now() >= deadline + PATIENCE => {
+                    Poll::Pending if Instant::now() >= deadline + LONGEST_WAIT => {
                         return Step::Done(Verdict::Busy);
                     }
                     Poll::Pending => {
@@ -323,19 +327,19 @@ impl Htpasswd {
         credentials: &Credentials,
         source: Source,
     ) -> Result<Stage, Verdict> {
-        let roll = Arc::clone(&self.roll());
-        let (known, digest) = self.recognise(&roll, credentials);
+        let snapshot = Arc::clone(&self.snapshot());
+        let (known, digest) = self.recognise(&snapshot, credentials);
         let claim = Claim {
             credentials,
             source,
             digest,
         };
-        match self.receive(known, &claim, roll.generation) {
-            Reception::Right(principal) => Err(Verdict::Known(principal)),
-            Reception::Wrong => Err(self.wrong(&claim)),
-            Reception::Throttled(left) => Err(throttled(left)),
-            Reception::Lead(leader, admission) => Ok(Stage::Queued(leader, roll, admission)),
-            Reception::Join(flight, share) => {
+        match self.receive(known, &claim, snapshot.generation) {
+            Lookup::Right(principal) => Err(Verdict::Known(principal)),
+            Lookup::Wrong => Err(self.wrong(&claim)),
+            Lookup::Throttled(left) => Err(throttled(left)),
+            Lookup::Lead(leader, admission) => Ok(Stage::Queued(leader, snapshot, admission)),
+            Lookup::Join(flight, share) => {
                 let place = self.joined.place(source.network, share);
                 let place = place.ok_or(Verdict::Busy)?;
                 Ok(Stage::Joined(flight, known.cloned(), place))
@@ -346,31 +350,31 @@ impl Htpasswd {
     /// What another's check says of the same credentials; `None` where it says nothing, and this one begins anew.
     fn landed(
         &self,
-        flight: &Flight<Landing>,
-        landing: Landing,
+        flight: &SingleFlight<FlightOutcome>,
+        outcome: FlightOutcome,
         known: Option<Arc<[u8]>>,
         credentials: &Credentials,
         source: Source,
     ) -> Option<Verdict> {
-        let (_, digest) = self.recognise(&self.roll(), credentials);
+        let (_, digest) = self.recognise(&self.snapshot(), credentials);
         let claim = Claim {
             credentials,
             source,
             digest,
         };
-        match (landing, known) {
-            (Landing::Right, Some(user)) => {
+        match (outcome, known) {
+            (FlightOutcome::Right, Some(user)) => {
                 if flight.network != source.network {
                     let name = self.name(&claim);
-                    self.desk().let_in(&user, &claim, &name);
+                    self.memory().let_in(&user, &claim, &name);
                 }
                 metrics::login(Login::Ok);
                 Some(Verdict::Known(Principal::new(user)))
             }
-            (Landing::Right, None) | (Landing::Wrong, _) => Some(self.wrong(&claim)),
-            (Landing::Busy, _) if flight.network == source.network => Some(Verdict::Busy),
+            (FlightOutcome::Right, None) | (FlightOutcome::Wrong, _) => Some(self.wrong(&claim)),
+            (FlightOutcome::Busy, _) if flight.network == source.network => Some(Verdict::Busy),
             // There was no room for others, which is no reason to turn this one away; or nobody flies any more.
-            (Landing::Busy | Landing::Lost, _) => None,
+            (FlightOutcome::Busy | FlightOutcome::Lost, _) => None,
         }
     }
 
@@ -381,8 +385,8 @@ impl Htpasswd {
             return verdict;
         }
         let mut check = Some(self.inquire());
-        let far = Instant::now() + 100 * PATIENCE;
-        let verdict = super::wake::wait_for(far, |waker| match check.take() {
+        let far = Instant::now() + 100 * LONGEST_WAIT;
+        let verdict = super::waiting::wait_for(far, |waker| match check.take() {
             None => Poll::Pending,
             Some(begun) => match self.go_on(begun, credentials, client, waker, true) {
                 Step::Done(verdict) => Poll::Ready(verdict),
@@ -399,14 +403,14 @@ impl Htpasswd {
     fn wrong(&self, claim: &Claim<'_>) -> Verdict {
         let (now, network) = (Instant::now(), claim.source.network);
         let name = self.name(claim);
-        let mut desk = self.desk();
-        let throttle = &mut desk.throttle;
+        let mut memory = self.memory();
+        let throttle = &mut memory.throttle;
         let counted = throttle.count(claim.source, &name, &claim.digest, now);
         if counted.is_new {
             self.checks
                 .hold_to(network, throttle.left(claim.source, now));
         }
-        drop(desk);
+        drop(memory);
         if let Some(penalty) = counted.closes {
             ::log::warn!(
                 "{network}: too many wrong passwords; for {} s none from there is looked at, and who is logged in stays so",
@@ -431,11 +435,11 @@ impl Htpasswd {
     /// The user's name in the file, if there is such a user, and what stands for these credentials.
     fn recognise<'r>(
         &self,
-        roll: &'r Roll,
+        snapshot: &'r Snapshot,
         credentials: &Credentials,
     ) -> (Option<&'r Arc<[u8]>>, Digest) {
         let (user, password) = (credentials.user(), credentials.password());
-        let found = roll.users.find(user);
+        let found = snapshot.users.find(user);
         // With the hash that it is compared with, so that a changed line forgets by itself.
         let hash = found.map(|(_, hash)| hash.text().as_bytes());
         let digest = self.seal.digest([user, password].into_iter().chain(hash));
@@ -445,32 +449,32 @@ impl Htpasswd {
     /// What needs no check.
     fn remembered(
         &self,
-        desk: &mut Desk,
+        memory: &mut Memory,
         known: Option<&Arc<[u8]>>,
         claim: &Claim<'_>,
         generation: u64,
-    ) -> Option<Reception> {
+    ) -> Option<Lookup> {
         let now = Instant::now();
         let (source, digest) = (claim.source, claim.digest);
         if let Some(user) = known {
             let key = (Arc::clone(user), source.network);
-            if desk
+            if memory
                 .right
                 .recall(&key, now)
                 .is_some_and(|right| right.is_same(&digest))
             {
                 metrics::CACHE_HITS.one();
                 metrics::login(Login::Remembered);
-                return Some(Reception::Right(Principal::new(key.0)));
+                return Some(Lookup::Right(Principal::new(key.0)));
             }
         }
         let name = self.name(claim);
-        if let Some(left) = desk.throttle.closed(source, &name, now) {
-            return Some(Reception::Throttled(left));
+        if let Some(left) = memory.throttle.closed(source, &name, now) {
+            return Some(Lookup::Throttled(left));
         }
-        if desk.wrong.recall(&digest, now) == Some(&generation) {
+        if memory.wrong.recall(&digest, now) == Some(&generation) {
             metrics::CACHE_HITS.one();
-            return Some(Reception::Wrong);
+            return Some(Lookup::Wrong);
         }
         None
     }
@@ -480,49 +484,49 @@ impl Htpasswd {
         known: Option<&Arc<[u8]>>,
         claim: &Claim<'_>,
         generation: u64,
-    ) -> Reception {
+    ) -> Lookup {
         let now = Instant::now();
         let (source, digest) = (claim.source, claim.digest);
-        let mut desk = self.desk();
-        if let Some(remembered) = self.remembered(&mut desk, known, claim, generation) {
+        let mut memory = self.memory();
+        if let Some(remembered) = self.remembered(&mut memory, known, claim, generation) {
             return remembered;
         }
         let name = self.name(claim);
         metrics::CACHE_MISSES.one();
-        let lane = desk.throttle.lane(source.network, &name, now);
-        if let Some(flight) = desk.flights.get(&digest) {
-            let share = match lane {
-                Lane::Clean => JOINED_OF_A_CLEAN_NETWORK,
-                Lane::Wanted | Lane::Erred => JOINED_OF_ANOTHER,
+        let priority = memory.throttle.priority(source.network, &name, now);
+        if let Some(flight) = memory.flights.get(&digest) {
+            let share = match priority {
+                Priority::Clean => JOINED_OF_A_CLEAN_NETWORK,
+                Priority::Wanted | Priority::Erred => JOINED_OF_ANOTHER,
             };
-            return Reception::Join(Arc::clone(flight), share);
+            return Lookup::Join(Arc::clone(flight), share);
         }
-        let flight = Arc::new(Flight::new(source.network));
-        desk.flights.insert(digest, Arc::clone(&flight));
-        // Before the desk is left: what is counted meanwhile bounds this one too.
-        let admission = self.checks.apply(Applicant {
+        let flight = Arc::new(SingleFlight::new(source.network));
+        memory.flights.insert(digest, Arc::clone(&flight));
+        // Before the memory is left: what is counted meanwhile bounds this one too.
+        let admission = self.checks.apply(HashApplicant {
             network: source.network,
-            lane,
-            most: desk.throttle.left(source, now),
+            priority,
+            most: memory.throttle.left(source, now),
         });
         let leader = Leader {
             htpasswd: Arc::clone(self),
             flight,
             digest,
         };
-        Reception::Lead(leader, admission)
+        Lookup::Lead(leader, admission)
     }
 
-    fn roll(&self) -> RwLockReadGuard<'_, Arc<Roll>> {
-        self.roll.read().even_if_poisoned()
+    fn snapshot(&self) -> RwLockReadGuard<'_, Arc<Snapshot>> {
+        self.snapshot.read().even_if_poisoned()
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().even_if_poisoned()
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().even_if_poisoned()
     }
 }
 
-impl Desk {
+impl Memory {
     /// Keeps in mind that a password was right.
     fn let_in(&mut self, user: &Arc<[u8]>, claim: &Claim<'_>, name: &Digest) {
         let (now, network) = (Instant::now(), claim.source.network);
@@ -533,12 +537,12 @@ impl Desk {
 }
 
 impl Leader {
-    fn check(self, roll: &Roll, claim: &Claim<'_>, permit: Permit) -> Verdict {
+    fn check(self, snapshot: &Snapshot, claim: &Claim<'_>, permit: Permit) -> Verdict {
         let htpasswd = Arc::clone(&self.htpasswd);
         let name = htpasswd.name(claim);
         // Those before it may have been one too many.
         let closed = htpasswd
-            .desk()
+            .memory()
             .throttle
             .closed(claim.source, &name, Instant::now());
         if let Some(left) = closed {
@@ -546,23 +550,24 @@ impl Leader {
         }
         metrics::HASHES.one();
         let (user, password) = (claim.credentials.user(), claim.credentials.password());
-        let is_right = roll.users.check(user, password);
-        let known = roll.users.find(user).map(|(known, _)| known);
-        // Remembered before the flight leaves the desk: whoever comes finds the one or the other.
-        let mut desk = htpasswd.desk();
+        let is_right = snapshot.users.check(user, password);
+        let known = snapshot.users.find(user).map(|(known, _)| known);
+        // Remembered before the flight leaves the memory: whoever comes finds the one or the other.
+        let mut memory = htpasswd.memory();
         let verdict = match (is_right, known) {
             (true, Some(known)) => {
-                desk.let_in(known, claim, &name);
-                drop(desk);
-                self.flight.land(Landing::Right);
+                memory.let_in(known, claim, &name);
+                drop(memory);
+                self.flight.finish(FlightOutcome::Right);
                 metrics::login(Login::Ok);
                 Verdict::Known(Principal::new(Arc::clone(known)))
             }
             _ => {
-                desk.wrong
-                    .remember(self.digest, roll.generation, Instant::now());
-                drop(desk);
-                self.flight.land(Landing::Wrong);
+                memory
+                    .wrong
+                    .remember(self.digest, snapshot.generation, Instant::now());
+                drop(memory);
+                self.flight.finish(FlightOutcome::Wrong);
                 htpasswd.wrong(claim)
             }
         };
@@ -574,23 +579,23 @@ impl Leader {
     /// There was no room for it, or no turn in time.
     fn give_up(self) -> Verdict {
         metrics::HASHES_REFUSED.one();
-        self.flight.land(Landing::Busy);
+        self.flight.finish(FlightOutcome::Busy);
         Verdict::Busy
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        let mut desk = self.htpasswd.desk();
-        desk.flights.remove(&self.digest);
-        drop(desk);
-        self.flight.land(Landing::Lost);
+        let mut memory = self.htpasswd.memory();
+        memory.flights.remove(&self.digest);
+        drop(memory);
+        self.flight.finish(FlightOutcome::Lost);
     }
 }
 
 /// A limiter for hashes: as many of one network run as there are, and wait as one site may need.
-fn hashes(at_once: usize, waiting: usize) -> Limiter {
-    Limiter::new(Bounds {
+fn hashes(at_once: usize, waiting: usize) -> HashLimiter {
+    HashLimiter::new(HashLimits {
         at_once,
         of_network: usize::MAX,
         of_neighbourhood: usize::MAX,

@@ -5,30 +5,21 @@
 //! `api` must not know HTTP beyond the value of one field, nor sockets. Hostile: what clients send. Trusted, but often
 //! wrong: the file and the API.
 
-mod admission;
 pub mod api;
-mod apr1;
 mod credentials;
-mod flight;
-mod hash;
+mod guessing;
 mod htpasswd;
-mod logins;
-mod memory;
+mod passwords;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
-mod shape;
-mod throttle;
-mod toil;
-mod users;
+mod remembered;
 mod waiting;
-#[cfg(test)]
-mod wake;
 
 pub use credentials::{AuthorizationFault, Credentials, Presented, basic_of, read_authorization};
+pub use guessing::{Guesses, HeldBack, MOST_WRONG};
 pub use htpasswd::{Check, Htpasswd, Principal, Step, Verdict};
-pub use throttle::{Guesses, HeldBack, MOST_WRONG};
-pub use users::{LineFault, Users};
+pub use passwords::{LineFault, Users};
 
-pub(crate) use hash::bcrypt;
-pub(crate) use shape::BCRYPT_COSTS;
-pub(crate) use users::{BOM, Content, Secret, lines, shown, shown_unless_secret};
+pub(crate) use passwords::{
+    BCRYPT_COSTS, BOM, Content, Secret, bcrypt, lines, shown, shown_unless_secret,
+};

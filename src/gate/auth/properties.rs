@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::hash::{Hash, Scheme};
-use super::users::{BOM, Content, LineFault, Users, lines};
+use super::passwords::{BOM, Content, LineFault, Users, lines};
+use super::passwords::{Hash, Scheme};
 use super::{AuthorizationFault, Presented, basic_of, read_authorization};
 use crate::http::RequestHead;
 

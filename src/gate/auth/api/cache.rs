@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::answer::Answer;
 use super::question::{Question, Scope};
 use super::reuse::{Basis, Reuse};
-use crate::gate::auth::memory::{Aging, Digest, Seal};
+use crate::gate::auth::remembered::{Aging, Digest, Seal};
 use crate::lock::EvenIfPoisoned;
 
 /// Answers to those who were let in, some 300 bytes each.

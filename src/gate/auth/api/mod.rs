@@ -21,11 +21,11 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 
-use super::admission::{Admission, Applicant, Bounds, Lane, Limiter, Permit};
-use super::flight::Flight;
 use super::htpasswd::{Principal, Step};
-use super::memory::Digest;
-use super::waiting::{Place, Waiting};
+use super::remembered::Digest;
+use super::waiting::SingleFlight;
+use super::waiting::{HashAdmission, HashApplicant, HashLimiter, HashLimits, Permit, Priority};
+use super::waiting::{WaitLimiter, WaitPermit};
 use answer::{Answer, RETRY_AFTER};
 use breaker::{Breaker, Change};
 use cache::Cache;
@@ -68,9 +68,9 @@ pub struct Api {
     timeout: Duration,
     cache: Cache,
     breaker: Breaker,
-    calls: Limiter,
-    joined: Waiting,
-    flights: Mutex<HashMap<Digest, Arc<Flight<Landing>>>>,
+    calls: HashLimiter,
+    joined: WaitLimiter,
+    flights: Mutex<HashMap<Digest, Arc<SingleFlight<FlightOutcome>>>>,
     habit: Habit,
     prober: Arc<Prober>,
 }
@@ -114,7 +114,7 @@ pub enum Ruling {
 
 /// How a call came down, for those who waited for it.
 #[derive(Clone)]
-enum Landing {
+enum FlightOutcome {
     Done {
         identity: Digest,
         outcome: Result<Answer, Arc<str>>,
@@ -143,7 +143,7 @@ impl Api {
             cache: Cache::new(),
             breaker: Breaker::new(),
             calls: calls((settings.workers / 2).clamp(1, MOST_CALLS)),
-            joined: Waiting::new(MOST_JOINED),
+            joined: WaitLimiter::new(MOST_JOINED),
             flights: Mutex::default(),
             habit: Habit::default(),
         })
@@ -219,8 +219,8 @@ impl Api {
                     return Step::Blocks(call);
                 }
                 Stage::Joined(flight, place) => match flight.poll(waker) {
-                    Poll::Ready(landing) => {
-                        match self.landed(&flight, landing, &mut call.company, question, network) {
+                    Poll::Ready(outcome) => {
+                        match self.landed(&flight, outcome, &mut call.company, question, network) {
                             Some(ruling) => return Step::Done(ruling),
                             None => Stage::Begun,
                         }
@@ -246,16 +246,16 @@ impl Api {
             return Err(down());
         }
         match self.receive(question, company, network) {
-            Reception::Known(answer, basis) => Err(remembered(answer, basis)),
-            Reception::Lead(leader) => {
-                let applicant = Applicant {
+            Lookup::Known(answer, basis) => Err(remembered(answer, basis)),
+            Lookup::Lead(leader) => {
+                let applicant = HashApplicant {
                     network,
-                    lane: Lane::Clean,
+                    priority: Priority::Clean,
                     most: usize::MAX,
                 };
                 Ok(Stage::Queued(leader, self.calls.apply(applicant)))
             }
-            Reception::Join(flight) => {
+            Lookup::Join(flight) => {
                 let place = self.joined.place(network, JOINED_OF_A_NETWORK);
                 Ok(Stage::Joined(flight, place.ok_or_else(busy)?))
             }
@@ -265,14 +265,14 @@ impl Api {
     /// What the answer to another's question says of this one; `None` where it says nothing, and this one begins anew.
     fn landed(
         &self,
-        flight: &Flight<Landing>,
-        landing: Landing,
+        flight: &SingleFlight<FlightOutcome>,
+        outcome: FlightOutcome,
         company: &mut Company,
         question: &Question<'_>,
         network: Network,
     ) -> Option<Ruling> {
-        match landing {
-            Landing::Done {
+        match outcome {
+            FlightOutcome::Done {
                 identity,
                 outcome,
                 for_twins,
@@ -287,9 +287,9 @@ impl Api {
                 *company = company.narrower().min(self.habit.company(question));
                 None
             }
-            Landing::Busy if flight.network == network => Some(busy()),
+            FlightOutcome::Busy if flight.network == network => Some(busy()),
             // There was no room for others, which is no reason to turn this one away; or nobody flies any more.
-            Landing::Busy | Landing::Lost => None,
+            FlightOutcome::Busy | FlightOutcome::Lost => None,
         }
     }
 
@@ -298,7 +298,7 @@ impl Api {
         question: &Question<'_>,
         company: Company,
         network: Network,
-    ) -> Reception {
+    ) -> Lookup {
         let seal = self.cache.seal();
         let mut keys = Vec::with_capacity(2);
         if company >= Company::Twins {
@@ -308,28 +308,28 @@ impl Api {
             keys.push(question.key(seal, Scope::Credentials, &[]));
         }
         if keys.is_empty() {
-            return Reception::Lead(Leader {
+            return Lookup::Lead(Leader {
                 api: Arc::clone(self),
                 flight: None,
             });
         }
         let mut flights = self.flights();
         if let Some(flight) = keys.iter().find_map(|key| flights.get(key)) {
-            return Reception::Join(Arc::clone(flight));
+            return Lookup::Join(Arc::clone(flight));
         }
         // An answer is remembered before its flight is over: whoever comes finds the one or the other.
         if let Some((answer, basis)) = self.cache.recall(question, Instant::now()) {
-            return Reception::Known(answer, basis);
+            return Lookup::Known(answer, basis);
         }
-        let flight = Arc::new(Flight::new(network));
+        let flight = Arc::new(SingleFlight::new(network));
         flights.extend(keys.iter().map(|key| (*key, Arc::clone(&flight))));
-        Reception::Lead(Leader {
+        Lookup::Lead(Leader {
             api: Arc::clone(self),
             flight: Some((keys, flight)),
         })
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Flight<Landing>>>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<Digest, Arc<SingleFlight<FlightOutcome>>>> {
         self.flights.lock().even_if_poisoned()
     }
 
@@ -357,11 +357,11 @@ pub struct Call {
 enum Stage {
     Begun,
     /// It waits for its turn.
-    Queued(Leader, Admission),
+    Queued(Leader, HashAdmission),
     /// It has its turn.
     Granted(Leader, Permit),
     /// Another one asks what may be the same.
-    Joined(Arc<Flight<Landing>>, Place),
+    Joined(Arc<SingleFlight<FlightOutcome>>, WaitPermit),
 }
 
 impl Call {
@@ -375,10 +375,10 @@ impl Call {
 }
 
 /// What becomes of a question.
-enum Reception {
+enum Lookup {
     Known(Answer, Basis),
     /// Somebody asks already what may be the same.
-    Join(Arc<Flight<Landing>>),
+    Join(Arc<SingleFlight<FlightOutcome>>),
     Lead(Leader),
 }
 
@@ -386,7 +386,7 @@ enum Reception {
 struct Leader {
     api: Arc<Api>,
     /// With all that it is listed under.
-    flight: Option<(Vec<Digest>, Arc<Flight<Landing>>)>,
+    flight: Option<(Vec<Digest>, Arc<SingleFlight<FlightOutcome>>)>,
 }
 
 impl Leader {
@@ -416,7 +416,7 @@ impl Leader {
         if matches!(outcome, Ok(Answer::Allowed(_))) {
             Prober::catch_up(&api.prober, &api.shown);
         }
-        self.land(Landing::Done {
+        self.finish(FlightOutcome::Done {
             identity: question.identity(api.cache.seal()),
             outcome: outcome.clone(),
             for_twins: reuse != Reuse::Never,
@@ -426,32 +426,32 @@ impl Leader {
 
     /// There was no room for it, or no turn in time.
     fn give_up(mut self) -> Ruling {
-        self.land(Landing::Busy);
+        self.finish(FlightOutcome::Busy);
         busy()
     }
 
     /// Off the list first: who comes now has come too late for an answer that is not remembered.
-    fn land(&mut self, landing: Landing) {
+    fn finish(&mut self, outcome: FlightOutcome) {
         if let Some((keys, flight)) = self.flight.take() {
             let mut flights = self.api.flights();
             for key in &keys {
                 flights.remove(key);
             }
             drop(flights);
-            flight.land(landing);
+            flight.finish(outcome);
         }
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        self.land(Landing::Lost);
+        self.finish(FlightOutcome::Lost);
     }
 }
 
 /// A limiter for so many calls at once.
-fn calls(at_once: usize) -> Limiter {
-    Limiter::new(Bounds {
+fn calls(at_once: usize) -> HashLimiter {
+    HashLimiter::new(HashLimits {
         at_once,
         of_network: at_once.div_ceil(NETWORK),
         of_neighbourhood: at_once - at_once / NEIGHBOURHOOD,

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::gate::Visit;
-use crate::gate::auth::memory::{Digest, Seal};
+use crate::gate::auth::remembered::{Digest, Seal};
 use crate::http::RequestHead;
 
 /// A question; made for one request and gone with it.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::gate::auth::hash::count;
+use crate::gate::auth::passwords::count;
 use std::net::Ipv4Addr;
 use std::thread;
 
@@ -38,7 +38,7 @@ fn network(last: u8) -> Network {
 }
 
 fn claim<'a>(gate: &Arc<Htpasswd>, credentials: &'a Credentials, from: u8) -> Claim<'a> {
-    let (_, digest) = gate.recognise(&gate.roll(), credentials);
+    let (_, digest) = gate.recognise(&gate.snapshot(), credentials);
     Claim {
         credentials,
         source: gate.guesses.source(address(from)),
@@ -48,14 +48,14 @@ fn claim<'a>(gate: &Arc<Htpasswd>, credentials: &'a Credentials, from: u8) -> Cl
 
 /// Takes the only permit, for a network of nobody else.
 fn take_the_permit(gate: &Arc<Htpasswd>) -> Permit {
-    let applicant = Applicant {
+    let applicant = HashApplicant {
         network: network(99),
-        lane: Lane::Clean,
+        priority: Priority::Clean,
         most: usize::MAX,
     };
     match gate.checks.apply(applicant) {
-        Admission::Granted(permit) => permit,
-        Admission::Queued(_) | Admission::Refused => panic!("somebody else has it"),
+        HashAdmission::Granted(permit) => permit,
+        HashAdmission::Queued(_) | HashAdmission::Refused => panic!("somebody else has it"),
     }
 }
 
@@ -130,16 +130,16 @@ fn a_failed_check_does_the_same_work_for_every_user_and_for_none() {
 #[test]
 fn the_memory_for_wrong_ones_is_bounded() {
     let gate = htpasswd();
-    let mut desk = gate.desk.lock().unwrap();
+    let mut memory = gate.memory.lock().unwrap();
     let seal = Seal::new();
     for n in 0..WRONG_CAPACITY + 100 {
-        desk.wrong.remember(
+        memory.wrong.remember(
             seal.digest([b"".as_slice(), &n.to_be_bytes()]),
             0,
             Instant::now(),
         );
     }
-    assert_eq!(desk.wrong.len(), WRONG_CAPACITY);
+    assert_eq!(memory.wrong.len(), WRONG_CAPACITY);
 }
 
 #[test]
@@ -166,9 +166,9 @@ fn a_new_file_counts_at_once_for_new_users_changed_ones_and_removed_ones() {
 fn a_wrong_one_of_an_old_generation_that_comes_late_is_not_believed() {
     let gate = htpasswd();
     let credentials = Credentials::of(b"carol", b"guess");
-    let (_, digest) = gate.recognise(&gate.roll(), &credentials);
+    let (_, digest) = gate.recognise(&gate.snapshot(), &credentials);
     gate.replace(users(FILE));
-    gate.desk().wrong.remember(digest, 0, Instant::now());
+    gate.memory().wrong.remember(digest, 0, Instant::now());
     assert!(ask(&gate, "carol", "guess", 1).1 > 0);
 }
 
@@ -184,9 +184,9 @@ fn meet(
         let threads: Vec<_> = (0..askers)
             .map(|n| scope.spawn(move || ask(gate, "alice", password, network_of(n))))
             .collect();
-        // The desk, the leader and each waiter hold the flight.
+        // The memory, the leader and each waiter hold the flight.
         let holders = || {
-            gate.desk()
+            gate.memory()
                 .flights
                 .values()
                 .map(Arc::strong_count)
@@ -217,7 +217,7 @@ fn the_same_credentials_asked_at_once_are_hashed_once() {
                 verdicts.iter().map(|(_, hashes)| hashes).sum::<usize>(),
                 hashes
             );
-            assert!(gate.desk().flights.is_empty());
+            assert!(gate.memory().flights.is_empty());
             // All of the networks know it now.
             assert_eq!(ask(&gate, "alice", password, network_of(7)), (word, 0));
         }
@@ -259,13 +259,13 @@ fn those_who_wait_for_a_leader_who_is_lost_go_on_by_themselves() {
     let gate = htpasswd();
     let credentials = Credentials::of(b"alice", b"correct horse");
     thread::scope(|scope| {
-        let roll = gate.roll();
-        let (known, _) = gate.recognise(&roll, &credentials);
+        let snapshot = gate.snapshot();
+        let (known, _) = gate.recognise(&snapshot, &credentials);
         let claim = claim(&gate, &credentials, 1);
-        let Reception::Lead(leader, _) = gate.receive(known, &claim, roll.generation) else {
+        let Lookup::Lead(leader, _) = gate.receive(known, &claim, snapshot.generation) else {
             panic!("nobody else is there");
         };
-        drop(roll);
+        drop(snapshot);
         let waiters: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| ask(&gate, "alice", "correct horse", 1)))
             .collect();
@@ -291,13 +291,13 @@ fn those_who_wait_for_a_leader_of_another_network_are_not_turned_away_with_it() 
     let gate = htpasswd();
     let credentials = Credentials::of(b"alice", b"correct horse");
     thread::scope(|scope| {
-        let roll = gate.roll();
-        let (known, _) = gate.recognise(&roll, &credentials);
+        let snapshot = gate.snapshot();
+        let (known, _) = gate.recognise(&snapshot, &credentials);
         let claim = claim(&gate, &credentials, 1);
-        let Reception::Lead(leader, _) = gate.receive(known, &claim, roll.generation) else {
+        let Lookup::Lead(leader, _) = gate.receive(known, &claim, snapshot.generation) else {
             panic!("nobody else is there");
         };
-        drop(roll);
+        drop(snapshot);
         let waiters: Vec<_> = [1, 2]
             .into_iter()
             .map(|from| {
@@ -311,7 +311,7 @@ fn those_who_wait_for_a_leader_of_another_network_are_not_turned_away_with_it() 
                 waiter
             })
             .collect();
-        leader.flight.land(Landing::Busy);
+        leader.flight.finish(FlightOutcome::Busy);
         drop(leader);
         let verdicts: Vec<_> = waiters
             .into_iter()
@@ -328,10 +328,10 @@ fn how_long_failed_checks_take() {
     let line = |name: &str, scheme| {
         format!(
             "{name}:{}\n",
-            crate::gate::auth::hash::Hash::decoy(scheme).text()
+            crate::gate::auth::passwords::Hash::decoy(scheme).text()
         )
     };
-    use crate::gate::auth::hash::Scheme::*;
+    use crate::gate::auth::passwords::Scheme::*;
     let ten = [("ten", Bcrypt { cost: 10 })];
     let mixed = [
         ("ten", Bcrypt { cost: 10 }),
@@ -445,7 +445,7 @@ fn a_check_that_waited_while_its_network_was_closed_is_not_done() {
         drop(slot);
         assert_eq!(waiting.join().unwrap(), ("throttled", 0));
     });
-    assert!(gate.desk().flights.is_empty());
+    assert!(gate.memory().flights.is_empty());
 }
 
 #[test]
@@ -454,15 +454,15 @@ fn no_more_are_checked_at_once_for_a_network_than_may_be_wrong() {
     for n in 0..8 {
         assert_eq!(ask(&gate, "bob", &n.to_string(), 1).0, "wrong");
     }
-    let roll = Arc::clone(&gate.roll());
+    let snapshot = Arc::clone(&gate.snapshot());
     let late: Vec<_> = ["8", "9", "10"]
         .map(|guess| Credentials::of(b"bob", guess.as_bytes()))
         .into();
     let claims: Vec<_> = late.iter().map(|late| claim(&gate, late, 1)).collect();
     let mut received = claims.iter().map(|one| {
-        let name = roll.users.find(b"bob").map(|(name, _)| name);
+        let name = snapshot.users.find(b"bob").map(|(name, _)| name);
         match gate.receive(name, one, 0) {
-            Reception::Lead(leader, admission) => (leader, admission),
+            Lookup::Lead(leader, admission) => (leader, admission),
             _ => panic!("nobody else asks this"),
         }
     });
@@ -471,17 +471,17 @@ fn no_more_are_checked_at_once_for_a_network_than_may_be_wrong() {
         received.next().unwrap(),
         received.next().unwrap(),
     );
-    let (Admission::Granted(one), Admission::Granted(other)) = (first.1, second.1) else {
+    let (HashAdmission::Granted(one), HashAdmission::Granted(other)) = (first.1, second.1) else {
         panic!("two may be wrong yet");
     };
-    let Admission::Queued(mut ticket) = third.1 else {
+    let HashAdmission::Queued(mut ticket) = third.1 else {
         panic!("the third waits for how it goes");
     };
     // Another network has all of its own.
     assert_eq!(ask(&gate, "bob", "correct horse", 2), ("known", 1));
     let noop = std::task::Waker::noop();
     assert!(matches!(
-        first.0.check(&roll, &claims[0], one),
+        first.0.check(&snapshot, &claims[0], one),
         Verdict::Wrong
     ));
     assert!(
@@ -489,14 +489,14 @@ fn no_more_are_checked_at_once_for_a_network_than_may_be_wrong() {
         "one may be wrong yet, and one is under way"
     );
     assert!(matches!(
-        second.0.check(&roll, &claims[1], other),
+        second.0.check(&snapshot, &claims[1], other),
         Verdict::Wrong
     ));
     let std::task::Poll::Ready(Ok(permit)) = ticket.poll(noop) else {
         panic!("its turn has come");
     };
     count::take();
-    let verdict = third.0.check(&roll, &claims[2], permit);
+    let verdict = third.0.check(&snapshot, &claims[2], permit);
     assert!(matches!(verdict, Verdict::Throttled { .. }));
     assert!(count::take().is_empty());
 }

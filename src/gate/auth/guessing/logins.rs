@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::memory::{Aging, Mark};
+use crate::gate::auth::remembered::{Aging, Mark};
 use crate::net::Network;
 
 /// Who has not come back within this time counts no more.
@@ -21,7 +21,7 @@ const NETWORKS: usize = 65_536;
 /// Networks with as many.
 const SHARED_NETWORKS: usize = 1_024;
 
-pub(super) struct Logins {
+pub(in crate::gate::auth) struct Logins {
     few: Aging<Network, Users>,
     many: Aging<Network, Users>,
 }
@@ -32,17 +32,17 @@ struct Users(Vec<(Mark, Instant)>);
 
 /// Who has logged in from one network of late, if they are many; nobody if not.
 #[derive(Default)]
-pub(super) struct Here(HashSet<Mark>);
+pub(in crate::gate::auth) struct Here(HashSet<Mark>);
 
 impl Logins {
-    pub(super) fn new() -> Logins {
+    pub(in crate::gate::auth) fn new() -> Logins {
         Logins {
             few: Aging::new(NETWORKS, LATELY),
             many: Aging::new(SHARED_NETWORKS, LATELY),
         }
     }
 
-    pub(super) fn note(&mut self, network: Network, user: Mark, now: Instant) {
+    pub(in crate::gate::auth) fn note(&mut self, network: Network, user: Mark, now: Instant) {
         let known = self.many.take(&network, now);
         let known = known.or_else(|| self.few.take(&network, now));
         let Users(mut users) = known.unwrap_or_default();
@@ -56,7 +56,7 @@ impl Logins {
         table.remember(network, Users(users), now);
     }
 
-    pub(super) fn here(&self, network: Network, now: Instant) -> Here {
+    pub(in crate::gate::auth) fn here(&self, network: Network, now: Instant) -> Here {
         let Some(Users(users)) = self.many.recall(&network, now) else {
             return Here::default();
         };
@@ -71,15 +71,15 @@ impl Logins {
 
 impl Here {
     /// Whether many users share the network.
-    pub(super) fn is_shared(&self) -> bool {
+    pub(in crate::gate::auth) fn is_shared(&self) -> bool {
         !self.0.is_empty()
     }
 
-    pub(super) fn users(&self) -> usize {
+    pub(in crate::gate::auth) fn users(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn knows(&self, user: Mark) -> bool {
+    pub(in crate::gate::auth) fn knows(&self, user: Mark) -> bool {
         self.0.contains(&user)
     }
 }

@@ -15,7 +15,10 @@ impl Wake for Unpark {
 }
 
 /// Polls until there is something, on this thread. `None` if there is nothing yet at `deadline`.
-pub(super) fn wait_for<T>(deadline: Instant, mut poll: impl FnMut(&Waker) -> Poll<T>) -> Option<T> {
+pub(in crate::gate::auth) fn wait_for<T>(
+    deadline: Instant,
+    mut poll: impl FnMut(&Waker) -> Poll<T>,
+) -> Option<T> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     loop {
         if let Poll::Ready(found) = poll(&waker) {

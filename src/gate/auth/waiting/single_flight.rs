@@ -9,9 +9,9 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
 /// A check that somebody does and others wait for; `L` is how it came down.
-pub(super) struct Flight<L> {
+pub(in crate::gate::auth) struct SingleFlight<L> {
     /// Where the leader comes from, whose place in the queue the check has.
-    pub(super) network: Network,
+    pub(in crate::gate::auth) network: Network,
     state: Mutex<State<L>>,
 }
 
@@ -21,30 +21,30 @@ enum State<L> {
     Landed(L),
 }
 
-impl<L: Clone> Flight<L> {
-    pub(super) fn new(network: Network) -> Flight<L> {
-        Flight {
+impl<L: Clone> SingleFlight<L> {
+    pub(in crate::gate::auth) fn new(network: Network) -> SingleFlight<L> {
+        SingleFlight {
             network,
             state: Mutex::new(State::InTheAir(Vec::new())),
         }
     }
 
-    /// Only the first landing counts.
-    pub(super) fn land(&self, landing: L) {
+    /// Only the first outcome counts.
+    pub(in crate::gate::auth) fn finish(&self, outcome: L) {
         let mut state = self.state();
         let State::InTheAir(wakers) = &mut *state else {
             return;
         };
         let wakers = std::mem::take(wakers);
-        *state = State::Landed(landing);
+        *state = State::Landed(outcome);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// How it came down, if it has. Else `waker` is called when it does.
-    pub(super) fn poll(&self, waker: &Waker) -> Poll<L> {
+    pub(in crate::gate::auth) fn poll(&self, waker: &Waker) -> Poll<L> {
         match &mut *self.state() {
-            State::Landed(landing) => Poll::Ready(landing.clone()),
+            State::Landed(outcome) => Poll::Ready(outcome.clone()),
             State::InTheAir(wakers) => {
                 if !wakers.iter().any(|other| other.will_wake(waker)) {
                     wakers.push(waker.clone());

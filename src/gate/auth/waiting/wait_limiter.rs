@@ -18,7 +18,7 @@ const FEW: usize = 32;
 
 /// Who waits.
 #[derive(Clone)]
-pub(super) struct Waiting(Arc<Shared>);
+pub(in crate::gate::auth) struct WaitLimiter(Arc<Shared>);
 
 struct Shared {
     counts: Mutex<Counts>,
@@ -33,22 +33,26 @@ struct Counts {
 }
 
 /// One that waits, until it is dropped.
-pub(super) struct Place {
-    waiting: Waiting,
+pub(in crate::gate::auth) struct WaitPermit {
+    waiting: WaitLimiter,
     network: Network,
 }
 
-impl Waiting {
+impl WaitLimiter {
     /// Room for so many, but at least for one.
-    pub(super) fn new(most: usize) -> Waiting {
-        Waiting(Arc::new(Shared {
+    pub(in crate::gate::auth) fn new(most: usize) -> WaitLimiter {
+        WaitLimiter(Arc::new(Shared {
             counts: Mutex::default(),
             most: most.max(1),
         }))
     }
 
     /// A place, unless `share` of them are taken by this network, or what others may have by all.
-    pub(super) fn place(&self, network: Network, share: usize) -> Option<Place> {
+    pub(in crate::gate::auth) fn place(
+        &self,
+        network: Network,
+        share: usize,
+    ) -> Option<WaitPermit> {
         let most = self.0.most;
         let mut counts = self.counts();
         let of = |counts: &HashMap<Network, usize>, one| counts.get(&one).copied().unwrap_or(0);
@@ -67,7 +71,7 @@ impl Waiting {
         counts
             .neighbourhoods
             .insert(network.neighbourhood(), neighbours + 1);
-        Some(Place {
+        Some(WaitPermit {
             waiting: self.clone(),
             network,
         })
@@ -78,7 +82,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitPermit {
     fn drop(&mut self) {
         let mut counts = self.waiting.counts();
         counts.all = counts.all.saturating_sub(1);
@@ -108,10 +112,10 @@ mod tests {
 
     /// So many of these as find a place.
     fn places(
-        waiting: &Waiting,
+        waiting: &WaitLimiter,
         those: impl IntoIterator<Item = Network>,
         share: usize,
-    ) -> Vec<Place> {
+    ) -> Vec<WaitPermit> {
         those
             .into_iter()
             .filter_map(|one| waiting.place(one, share))
@@ -120,7 +124,7 @@ mod tests {
 
     #[test]
     fn one_network_takes_its_share_of_the_places_and_gives_them_back() {
-        let waiting = Waiting::new(64);
+        let waiting = WaitLimiter::new(64);
         let own = places(&waiting, [network(1, 1); 9], 3);
         assert_eq!(own.len(), 3);
         drop(own);
@@ -132,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_neighbourhood_has_a_quarter_and_whoever_has_few_the_last_one() {
-        let waiting = Waiting::new(128);
+        let waiting = WaitLimiter::new(128);
         let neighbours = places(&waiting, (0..99).map(|last| network(1, last)), 9);
         assert_eq!(neighbours.len(), 32);
         // Three of five addresses far apart have all that they can get together.

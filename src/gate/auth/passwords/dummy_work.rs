@@ -7,11 +7,12 @@
 
 use std::hint::black_box;
 
-use super::hash::{Hash, Scheme};
+use super::hash::Hash;
+use super::shape::Scheme;
 
 /// What one failed check owes, by family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Toil {
+pub(in crate::gate::auth) struct DummyWork {
     /// The highest cost. A bcrypt of cost c is 2^c of the same rounds.
     bcrypt: Option<u32>,
     sha256: Option<Rounds>,
@@ -51,9 +52,9 @@ impl Rounds {
     }
 }
 
-impl Toil {
+impl DummyWork {
     /// Takes one more hash of the file into the account.
-    pub(super) fn include(&mut self, scheme: Scheme) {
+    pub(in crate::gate::auth) fn include(&mut self, scheme: Scheme) {
         match scheme {
             Scheme::Bcrypt { cost } => self.bcrypt = self.bcrypt.max(Some(cost)),
             Scheme::Sha256 { rounds } => self.sha256 = Rounds::widened(self.sha256, rounds),
@@ -67,7 +68,7 @@ impl Toil {
     }
 
     /// Does what is still owed after `done`, or all of it if nothing was done.
-    pub(super) fn make_up(&self, done: Option<Scheme>, password: &[u8]) {
+    pub(in crate::gate::auth) fn make_up(&self, done: Option<Scheme>, password: &[u8]) {
         for scheme in self.owed(done) {
             black_box(Hash::decoy(scheme).verify(password));
         }
@@ -105,7 +106,7 @@ impl Toil {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::auth::hash::count;
+    use crate::gate::auth::passwords::count;
 
     /// Rounds done: bcrypt, $5$, $6$, $apr1$, $1$, {SHA}, {SSHA}.
     fn units(schemes: &[Scheme]) -> [u64; 7] {
@@ -124,12 +125,12 @@ mod tests {
         units
     }
 
-    fn done_for(toil: &Toil, user: Option<Scheme>) -> [u64; 7] {
+    fn done_for(dummy_work: &DummyWork, user: Option<Scheme>) -> [u64; 7] {
         count::take();
         if let Some(scheme) = user {
             assert!(!Hash::decoy(scheme).verify(b"wrong"));
         }
-        toil.make_up(user, b"wrong");
+        dummy_work.make_up(user, b"wrong");
         units(&count::take())
     }
 
@@ -167,12 +168,12 @@ mod tests {
                 [1 << 6, 6000, 2000, 0, 1, 1, 0],
             ),
         ] {
-            let mut toil = Toil::default();
-            file.iter().for_each(|scheme| toil.include(*scheme));
-            assert_eq!(done_for(&toil, None), expected, "unknown in {file:?}");
+            let mut dummy_work = DummyWork::default();
+            file.iter().for_each(|scheme| dummy_work.include(*scheme));
+            assert_eq!(done_for(&dummy_work, None), expected, "unknown in {file:?}");
             for scheme in &file {
                 assert_eq!(
-                    done_for(&toil, Some(*scheme)),
+                    done_for(&dummy_work, Some(*scheme)),
                     expected,
                     "{scheme:?} in {file:?}"
                 );
@@ -182,10 +183,10 @@ mod tests {
 
     #[test]
     fn in_a_file_of_one_kind_an_unknown_user_costs_exactly_one_hash() {
-        let mut toil = Toil::default();
-        toil.include(Scheme::Bcrypt { cost: 10 });
-        toil.include(Scheme::Bcrypt { cost: 10 });
-        assert_eq!(toil.owed(None), [Scheme::Bcrypt { cost: 10 }]);
-        assert_eq!(toil.owed(Some(Scheme::Bcrypt { cost: 10 })), []);
+        let mut dummy_work = DummyWork::default();
+        dummy_work.include(Scheme::Bcrypt { cost: 10 });
+        dummy_work.include(Scheme::Bcrypt { cost: 10 });
+        assert_eq!(dummy_work.owed(None), [Scheme::Bcrypt { cost: 10 }]);
+        assert_eq!(dummy_work.owed(Some(Scheme::Bcrypt { cost: 10 })), []);
     }
 }

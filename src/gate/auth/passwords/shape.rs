@@ -8,17 +8,67 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 
-use super::hash::Scheme;
-
 /// The bounds of a bcrypt cost. 4 is the format's own; at 16 one check takes some three seconds.
 pub(crate) const BCRYPT_COSTS: std::ops::RangeInclusive<u32> = 4..=16;
 /// The bounds of `rounds=`. 1,000 is the format's own; a million takes about half a second, more with a long password.
 const SHA_ROUNDS: std::ops::RangeInclusive<u32> = 1_000..=1_000_000;
 /// What `$5$` and `$6$` do when they do not say `rounds=`.
 const SHA_DEFAULT_ROUNDS: u32 = 5_000;
-pub(super) const SHA1_LENGTH: usize = 20;
+pub(in crate::gate::auth) const SHA1_LENGTH: usize = 20;
 /// What the salt of `{SSHA}` is at most. Directories use 4 to 16.
 const SSHA_LONGEST_SALT: usize = 64;
+
+/// A kind of hash together with what its cost depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// `$2a$ $2b$ $2y$`, which differ in name only.
+    Bcrypt { cost: u32 },
+    /// `$apr1$`
+    Apr1,
+    /// `$1$`
+    Md5,
+    /// `$5$`
+    Sha256 { rounds: u32 },
+    /// `$6$`
+    Sha512 { rounds: u32 },
+    /// `{SHA}`
+    Sha1,
+    /// `{SSHA}`
+    SaltedSha1,
+}
+
+impl Scheme {
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Scheme::Bcrypt { .. } => Kind::Bcrypt,
+            Scheme::Apr1 => Kind::Apr1,
+            Scheme::Md5 => Kind::Md5,
+            Scheme::Sha256 { .. } => Kind::Sha256,
+            Scheme::Sha512 { .. } => Kind::Sha512,
+            Scheme::Sha1 => Kind::Sha1,
+            Scheme::SaltedSha1 => Kind::SaltedSha1,
+        }
+        .name()
+    }
+
+    /// The cost as its own format counts it: bcrypt's power of two, or rounds. `None` where there is nothing to choose.
+    pub(crate) fn cost(self) -> Option<u32> {
+        match self {
+            Scheme::Bcrypt { cost } => Some(cost),
+            Scheme::Sha256 { rounds } | Scheme::Sha512 { rounds } => Some(rounds),
+            Scheme::Apr1 | Scheme::Md5 | Scheme::Sha1 | Scheme::SaltedSha1 => None,
+        }
+    }
+
+    /// Whether somebody who gets hold of the file finds ordinary passwords in hours.
+    pub(crate) fn is_weak(self) -> bool {
+        matches!(
+            self,
+            Scheme::Apr1 | Scheme::Md5 | Scheme::Sha1 | Scheme::SaltedSha1
+        )
+    }
+}
 
 /// What is wrong with the part of a line behind the colon. The words never repeat it: it may be a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +126,7 @@ impl Kind {
         ("{SSHA}", Kind::SaltedSha1),
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::gate::auth) fn name(self) -> &'static str {
         match self {
             Kind::Bcrypt => "bcrypt",
             Kind::Apr1 => "$apr1$",
@@ -177,7 +227,7 @@ impl fmt::Display for HashFault {
 }
 
 /// Reads what stands behind the colon of a line.
-pub(super) fn scheme_of(text: &str) -> Result<Scheme, HashFault> {
+pub(in crate::gate::auth) fn scheme_of(text: &str) -> Result<Scheme, HashFault> {
     let (prefix, kind) = Kind::PREFIXES
         .into_iter()
         .find(|(prefix, _)| text.starts_with(prefix))

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::gate::auth::memory::Seal;
+use crate::gate::auth::remembered::Seal;
 use std::net::Ipv4Addr;
 
 struct Bench {
@@ -65,9 +65,9 @@ impl Bench {
         counted.closes.map(|penalty| penalty.as_secs())
     }
 
-    fn lane(&self, from: u16, user: &str, at: u64) -> Lane {
+    fn priority(&self, from: u16, user: &str, at: u64) -> Priority {
         self.throttle
-            .lane(network(from), &self.user(user), self.at(at))
+            .priority(network(from), &self.user(user), self.at(at))
     }
 
     /// For somebody of whom nothing is known.
@@ -146,23 +146,23 @@ fn it_takes_longer_each_time_up_to_a_bound_and_is_forgiven_after_a_while() {
 #[test]
 fn a_user_who_is_guessed_from_everywhere_waits_and_is_never_refused() {
     let mut bench = Bench::new();
-    assert_eq!(bench.lane(999, "alice", 0), Lane::Clean);
+    assert_eq!(bench.priority(999, "alice", 0), Priority::Clean);
     for n in 0..500 {
         assert_eq!(bench.wrong(n, "alice", &n.to_string(), 0), None);
     }
     assert_eq!(bench.closed(999, 0), None);
-    assert_eq!(bench.lane(999, "alice", 0), Lane::Wanted);
-    assert_eq!(bench.lane(999, "bob", 0), Lane::Clean);
-    assert_eq!(bench.lane(999, "alice", 60), Lane::Clean);
+    assert_eq!(bench.priority(999, "alice", 0), Priority::Wanted);
+    assert_eq!(bench.priority(999, "bob", 0), Priority::Clean);
+    assert_eq!(bench.priority(999, "alice", 60), Priority::Clean);
 }
 
 #[test]
 fn one_slip_puts_a_network_behind_the_others_for_a_minute() {
     let mut bench = Bench::new();
     bench.wrong(1, "alice", "slip", 0);
-    assert_eq!(bench.lane(1, "bob", 59), Lane::Erred);
-    assert_eq!(bench.lane(1, "bob", 60), Lane::Clean);
-    assert_eq!(bench.lane(2, "bob", 1), Lane::Clean);
+    assert_eq!(bench.priority(1, "bob", 59), Priority::Erred);
+    assert_eq!(bench.priority(1, "bob", 60), Priority::Clean);
+    assert_eq!(bench.priority(2, "bob", 1), Priority::Clean);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn how_many_there_are_can_be_set_and_whoever_is_exempt_has_no_end() {
     }
     assert_eq!((bench.closed(7, 0), bench.left(7, 0)), (None, usize::MAX));
     // Their checks wait behind those of others all the same.
-    assert_eq!(bench.lane(7, "bob", 0), Lane::Erred);
+    assert_eq!(bench.priority(7, "bob", 0), Priority::Erred);
     let mut off = Bench::with(Guesses {
         most: None,
         exempt: Vec::new(),

@@ -10,63 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use pwhash::bcrypt::{BcryptSetup, BcryptVariant};
 
 use super::apr1::apr1;
-use super::shape::{BCRYPT_COSTS, HashFault, Kind, SHA1_LENGTH, scheme_of};
+use super::shape::{BCRYPT_COSTS, HashFault, SHA1_LENGTH, Scheme, scheme_of};
 
 /// The work of the MD5 and SHA crypts grows with the length of the password, up to a hundredfold with what fits into
 /// a request. No crypt library makes a hash of more than 512 bytes, so a longer password is wrong and hashed in part.
 const LONGEST_CRYPT_PASSWORD: usize = 512;
-/// A kind of hash together with what its cost depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
-    /// `$2a$ $2b$ $2y$`, which differ in name only.
-    Bcrypt { cost: u32 },
-    /// `$apr1$`
-    Apr1,
-    /// `$1$`
-    Md5,
-    /// `$5$`
-    Sha256 { rounds: u32 },
-    /// `$6$`
-    Sha512 { rounds: u32 },
-    /// `{SHA}`
-    Sha1,
-    /// `{SSHA}`
-    SaltedSha1,
-}
-
-impl Scheme {
-    /// What people call it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Scheme::Bcrypt { .. } => Kind::Bcrypt,
-            Scheme::Apr1 => Kind::Apr1,
-            Scheme::Md5 => Kind::Md5,
-            Scheme::Sha256 { .. } => Kind::Sha256,
-            Scheme::Sha512 { .. } => Kind::Sha512,
-            Scheme::Sha1 => Kind::Sha1,
-            Scheme::SaltedSha1 => Kind::SaltedSha1,
-        }
-        .name()
-    }
-
-    /// The cost as its own format counts it: bcrypt's power of two, or rounds. `None` where there is nothing to choose.
-    pub(crate) fn cost(self) -> Option<u32> {
-        match self {
-            Scheme::Bcrypt { cost } => Some(cost),
-            Scheme::Sha256 { rounds } | Scheme::Sha512 { rounds } => Some(rounds),
-            Scheme::Apr1 | Scheme::Md5 | Scheme::Sha1 | Scheme::SaltedSha1 => None,
-        }
-    }
-
-    /// Whether somebody who gets hold of the file finds ordinary passwords in hours.
-    pub(crate) fn is_weak(self) -> bool {
-        matches!(
-            self,
-            Scheme::Apr1 | Scheme::Md5 | Scheme::Sha1 | Scheme::SaltedSha1
-        )
-    }
-}
-
 /// A hash of an accepted kind, of the right shape, that can be checked within a bounded time.
 pub(crate) struct Hash {
     scheme: Scheme,
@@ -86,7 +34,7 @@ impl Hash {
     }
 
     /// A hash that costs what one of `scheme` costs and that is there to be failed.
-    pub(super) fn decoy(scheme: Scheme) -> Hash {
+    pub(in crate::gate::auth) fn decoy(scheme: Scheme) -> Hash {
         let text = match scheme {
             Scheme::Bcrypt { cost } => format!("$2y${cost:02}${}", ".".repeat(53)),
             Scheme::Apr1 => format!("$apr1$........${}", ".".repeat(22)),
@@ -213,13 +161,13 @@ fn sha1_fits(text: &str, password: &[u8]) -> bool {
 
 /// What was hashed by this thread, so that tests can compare work and not time.
 #[cfg(test)]
-pub(super) mod count {
+pub(crate) mod count {
     use super::Scheme;
     use std::cell::RefCell;
 
     thread_local!(static DONE: RefCell<Vec<Scheme>> = const { RefCell::new(Vec::new()) });
 
-    pub(super) fn add(scheme: Scheme) {
+    pub(in crate::gate::auth) fn add(scheme: Scheme) {
         DONE.with_borrow_mut(|done| done.push(scheme));
     }
 

@@ -12,9 +12,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::dummy_work::DummyWork;
 use super::hash::Hash;
 use super::shape::HashFault;
-use super::toil::Toil;
 use crate::files;
 
 /// Far more than the largest file that makes sense (a million users), and far less than what would hurt to read.
@@ -36,7 +36,7 @@ pub struct LineFault {
 /// Everybody who may log in.
 pub struct Users {
     entries: HashMap<Arc<[u8]>, User>,
-    toil: Toil,
+    dummy_work: DummyWork,
 }
 
 struct User {
@@ -65,7 +65,7 @@ impl Users {
             return Err(vec![LineFault { line: 0, message }]);
         }
         let mut entries: HashMap<Arc<[u8]>, User> = HashMap::new();
-        let mut toil = Toil::default();
+        let mut dummy_work = DummyWork::default();
         let mut faults = Vec::new();
         for line in lines(bytes) {
             let number = line.number;
@@ -83,7 +83,7 @@ impl Users {
             match entry {
                 Ok((place, secret)) => {
                     if let Secret::Hash(hash) = &secret {
-                        toil.include(hash.scheme());
+                        dummy_work.include(hash.scheme());
                     }
                     place.insert(User {
                         secret,
@@ -105,7 +105,10 @@ impl Users {
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Users { entries, toil })
+        Ok(Users {
+            entries,
+            dummy_work,
+        })
     }
 
     /// Reads a password file. That it cannot be read is a fault of line 0.
@@ -177,7 +180,7 @@ impl Users {
 
     /// The user of that name, if one can log in by it: one who is locked is like one who is not there. The name is shared,
     /// so that holding on to it costs no allocation.
-    pub(super) fn find(&self, user: &[u8]) -> Option<(&Arc<[u8]>, &Hash)> {
+    pub(in crate::gate::auth) fn find(&self, user: &[u8]) -> Option<(&Arc<[u8]>, &Hash)> {
         let (name, user) = self.entries.get_key_value(user)?;
         match &user.secret {
             Secret::Hash(hash) => Some((name, hash)),
@@ -186,7 +189,7 @@ impl Users {
     }
 
     /// Whether `password` is that of `user`. Takes as long as a hash does; if the answer is no, always the same work.
-    pub(super) fn check(&self, user: &[u8], password: &[u8]) -> bool {
+    pub(in crate::gate::auth) fn check(&self, user: &[u8], password: &[u8]) -> bool {
         // C programs end a password at a NUL, so that what follows would not count there: refused, as if unknown.
         let hash = match self.find(user) {
             Some((_, hash)) if !password.contains(&0) => Some(hash),
@@ -195,7 +198,7 @@ impl Users {
         if hash.is_some_and(|hash| hash.verify(password)) {
             return true;
         }
-        self.toil.make_up(hash.map(Hash::scheme), password);
+        self.dummy_work.make_up(hash.map(Hash::scheme), password);
         false
     }
 }

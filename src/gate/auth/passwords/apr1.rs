@@ -11,7 +11,7 @@ const MAGIC: &[u8] = b"$apr1$";
 const ALPHABET: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// The 22 characters that follow `$apr1$SALT$`.
-pub(super) fn apr1(password: &[u8], salt: &[u8]) -> String {
+pub(in crate::gate::auth) fn apr1(password: &[u8], salt: &[u8]) -> String {
     let alternate = Md5::new()
         .chain(password)
         .chain(salt)

@@ -6,7 +6,7 @@
 //! Permits go round the networks in turn, so that whoever floods from one of them delays a newcomer from another by one
 //! check at most for each such network; and those with a bad record wait in lanes of their own, so that guesses from many
 //! networks do not stand before newcomers either. No network and no neighbourhood has more than its share of what runs and of
-//! what waits, and the last permits are for networks that have none. Where there is no room to wait, the worst lane makes it,
+//! what waits, and the last permits are for networks that have none. Where there is no room to wait, the worst priority makes it,
 //! and then whoever has most: however many places somebody fills, whoever comes from elsewhere with less finds one.
 
 #[cfg(test)]
@@ -19,49 +19,49 @@ use std::task::{Poll, Waker};
 #[cfg(test)]
 use std::time::Instant;
 
-/// A lane whose turn comes behind that of a better one has it after so many that went before; none is ever starved.
-const PATIENCE: [u32; Lane::COUNT] = [0, 3, 6];
+/// A priority whose turn comes behind that of a better one has it after so many that went before; none is ever starved.
+const LONGEST_WAIT: [u32; Priority::COUNT] = [0, 3, 6];
 
 /// Grants permits, and keeps those who wait for one.
 #[derive(Clone)]
-pub(super) struct Limiter(Arc<Shared>);
+pub(in crate::gate::auth) struct HashLimiter(Arc<Shared>);
 
 struct Shared {
-    bounds: Bounds,
+    bounds: HashLimits,
     queue: Mutex<Queue>,
 }
 
 /// How many may run and wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(in crate::gate::auth) struct HashLimits {
     /// Permits in all.
-    pub(super) at_once: usize,
+    pub(in crate::gate::auth) at_once: usize,
     /// Of these, those of one network...
-    pub(super) of_network: usize,
+    pub(in crate::gate::auth) of_network: usize,
     /// ...and of one neighbourhood.
-    pub(super) of_neighbourhood: usize,
+    pub(in crate::gate::auth) of_neighbourhood: usize,
     /// The last ones, which only a network gets that has none.
-    pub(super) reserved: usize,
+    pub(in crate::gate::auth) reserved: usize,
     /// Those who wait, in all...
-    pub(super) waiting: usize,
+    pub(in crate::gate::auth) waiting: usize,
     /// ...from one network...
-    pub(super) waiting_of_network: usize,
+    pub(in crate::gate::auth) waiting_of_network: usize,
     /// ...and from one neighbourhood.
-    pub(super) waiting_of_neighbourhood: usize,
+    pub(in crate::gate::auth) waiting_of_neighbourhood: usize,
 }
 
 /// Who wants a permit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Applicant {
-    pub(super) network: Network,
-    pub(super) lane: Lane,
+pub(in crate::gate::auth) struct HashApplicant {
+    pub(in crate::gate::auth) network: Network,
+    pub(in crate::gate::auth) priority: Priority,
     /// So many permits may its network have at once from now on, if that is less than its share; at least one.
-    pub(super) most: usize,
+    pub(in crate::gate::auth) most: usize,
 }
 
 /// Where one waits, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Lane {
+pub(in crate::gate::auth) enum Priority {
     /// Nothing is known against them.
     Clean,
     /// Their user is being guessed from somewhere.
@@ -70,13 +70,13 @@ pub(super) enum Lane {
     Erred,
 }
 
-impl Lane {
+impl Priority {
     const COUNT: usize = 3;
 }
 
 /// What an applicant is told.
 #[must_use]
-pub(super) enum Admission {
+pub(in crate::gate::auth) enum HashAdmission {
     /// To go on at once.
     Granted(Permit),
     /// To wait.
@@ -86,20 +86,20 @@ pub(super) enum Admission {
 }
 
 /// The right to check now. The next one's turn comes when it is dropped, also by unwinding.
-pub(super) struct Permit {
+pub(in crate::gate::auth) struct Permit {
     shared: Arc<Shared>,
     network: Network,
 }
 
 /// A place in the queue, or the permit that has come of it; either is given back when it is dropped.
-pub(super) struct Ticket {
+pub(in crate::gate::auth) struct Ticket {
     shared: Arc<Shared>,
     number: u64,
 }
 
 /// Somebody who waited had to make room for others.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Displaced;
+pub(in crate::gate::auth) struct Displaced;
 
 #[derive(Default)]
 struct Queue {
@@ -108,8 +108,8 @@ struct Queue {
     /// Those that have something running or waiting, and only those.
     networks: HashMap<Network, Standing>,
     neighbourhoods: HashMap<Network, Standing>,
-    /// By [`Lane`].
-    lines: [Line; Lane::COUNT],
+    /// By [`Priority`].
+    lines: [Line; Priority::COUNT],
     /// All tickets that are held, by number.
     turns: HashMap<u64, Turn>,
     next_number: u64,
@@ -123,20 +123,20 @@ struct Standing {
     most: usize,
 }
 
-/// Those who wait in one lane.
+/// Those who wait in one priority.
 #[derive(Default)]
 struct Line {
     /// Each network that has somebody waiting, once, the next one first.
     order: VecDeque<Network>,
     waiting: HashMap<Network, VecDeque<u64>>,
-    /// How often another lane went before since the last turn of this one.
+    /// How often another priority went before since the last turn of this one.
     passed_over: u32,
 }
 
 /// One who waits.
 struct Turn {
     network: Network,
-    lane: Lane,
+    priority: Priority,
     word: Word,
     waker: Option<Waker>,
 }
@@ -150,76 +150,78 @@ enum Word {
     Leave,
 }
 
-impl Limiter {
+impl HashLimiter {
     /// At least one permit there is, whatever the bounds say.
-    pub(super) fn new(bounds: Bounds) -> Limiter {
-        let bounds = Bounds {
+    pub(in crate::gate::auth) fn new(bounds: HashLimits) -> HashLimiter {
+        let bounds = HashLimits {
             at_once: bounds.at_once.max(1),
             of_network: bounds.of_network.max(1),
             of_neighbourhood: bounds.of_neighbourhood.max(1),
             ..bounds
         };
-        Limiter(Arc::new(Shared {
+        HashLimiter(Arc::new(Shared {
             bounds,
             queue: Mutex::default(),
         }))
     }
 
     /// Asks for a permit, without waiting.
-    pub(super) fn apply(&self, applicant: Applicant) -> Admission {
-        let Applicant { network, lane, .. } = applicant;
+    pub(in crate::gate::auth) fn apply(&self, applicant: HashApplicant) -> HashAdmission {
+        let HashApplicant {
+            network, priority, ..
+        } = applicant;
         let bounds = &self.0.bounds;
         let mut queue = self.0.lock();
         // Whoever waits cannot run now, or they would: nobody is overtaken.
         if queue.may_run(network, applicant.most, bounds) {
             queue.run(network);
             queue.hold_to(network, applicant.most);
-            return Admission::Granted(Permit {
+            return HashAdmission::Granted(Permit {
                 shared: Arc::clone(&self.0),
                 network,
             });
         }
-        let displaced = match queue.room_for(network, lane, bounds) {
+        let displaced = match queue.room_for(network, priority, bounds) {
             Room::Free => None,
             Room::Of(number) => queue.displace(number),
-            Room::None => return Admission::Refused,
+            Room::None => return HashAdmission::Refused,
         };
-        let number = queue.join(network, lane);
+        let number = queue.join(network, priority);
         queue.hold_to(network, applicant.most);
         drop(queue);
         displaced.into_iter().for_each(Waker::wake);
-        Admission::Queued(Ticket {
+        HashAdmission::Queued(Ticket {
             shared: Arc::clone(&self.0),
             number,
         })
     }
 
     /// From now on this network, if it has anything in here, has no more permits at once than this; at least one.
-    pub(super) fn hold_to(&self, network: Network, most: usize) {
+    pub(in crate::gate::auth) fn hold_to(&self, network: Network, most: usize) {
         self.0.lock().hold_to(network, most);
     }
 
     #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::gate::auth) fn waiting(&self) -> usize {
         self.0.lock().waiting
     }
 
     #[cfg(test)]
-    pub(super) fn running(&self) -> usize {
+    pub(in crate::gate::auth) fn running(&self) -> usize {
         self.0.lock().running
     }
 }
 
-impl Admission {
+impl HashAdmission {
     /// The permit, once there is one; `None` where there will be none. Until then `waker` is called when there is something new.
-    pub(super) fn poll(&mut self, waker: &Waker) -> Poll<Option<Permit>> {
-        match std::mem::replace(self, Admission::Refused) {
-            Admission::Granted(permit) => Poll::Ready(Some(permit)),
-            Admission::Refused => Poll::Ready(None),
-            Admission::Queued(mut ticket) => match ticket.poll(waker) {
+    pub(in crate::gate::auth) fn poll(&mut self, waker: &Waker) -> Poll<Option<Permit>> {
+        match std::mem::replace(self, HashAdmission::Refused) {
+            HashAdmission::Granted(permit) => Poll::Ready(Some(permit)),
+            HashAdmission::Refused => Poll::Ready(None),
+            HashAdmission::Queued(mut ticket) => match ticket.poll(waker) {
                 Poll::Ready(word) => Poll::Ready(word.ok()),
                 Poll::Pending => {
-                    *self = Admission::Queued(ticket);
+                    *self = HashAdmission::Queued(ticket);
                     Poll::Pending
                 }
             },
@@ -229,11 +231,13 @@ impl Admission {
     /// Waits for the permit on this thread. `None` if there is no room to wait, if somebody who goes first needed the place, and
     /// at `deadline`.
     #[cfg(test)]
-    pub(super) fn wait_until(self, deadline: Instant) -> Option<Permit> {
+    pub(in crate::gate::auth) fn wait_until(self, deadline: Instant) -> Option<Permit> {
         match self {
-            Admission::Granted(permit) => Some(permit),
-            Admission::Queued(mut ticket) => wait_for(deadline, |waker| ticket.poll(waker))?.ok(),
-            Admission::Refused => None,
+            HashAdmission::Granted(permit) => Some(permit),
+            HashAdmission::Queued(mut ticket) => {
+                wait_for(deadline, |waker| ticket.poll(waker))?.ok()
+            }
+            HashAdmission::Refused => None,
         }
     }
 }
@@ -241,7 +245,7 @@ impl Admission {
 impl Ticket {
     /// The permit, once there is one. Until then `waker` is called when there is something new, and no other that was given
     /// before. A ticket that has said its last word waits for ever.
-    pub(super) fn poll(&mut self, waker: &Waker) -> Poll<Result<Permit, Displaced>> {
+    pub(in crate::gate::auth) fn poll(&mut self, waker: &Waker) -> Poll<Result<Permit, Displaced>> {
         let mut queue = self.shared.lock();
         let Some(turn) = queue.turns.get_mut(&self.number) else {
             return Poll::Pending;
@@ -272,7 +276,7 @@ impl Drop for Ticket {
         let woken = match queue.turns.remove(&self.number) {
             Some(turn) if turn.word == Word::Come => queue.end(turn.network, &self.shared.bounds),
             Some(turn) if turn.word == Word::Wait => {
-                queue.leave(turn.lane, turn.network, self.number);
+                queue.leave(turn.priority, turn.network, self.number);
                 Vec::new()
             }
             _ => Vec::new(),
@@ -314,7 +318,7 @@ impl Queue {
     }
 
     /// Whether one more of this network may run, which has `most` at once.
-    fn may_run(&self, network: Network, most: usize, bounds: &Bounds) -> bool {
+    fn may_run(&self, network: Network, most: usize, bounds: &HashLimits) -> bool {
         let free = bounds.at_once.saturating_sub(self.running);
         let running = self.of(network).running;
         free > 0
@@ -329,7 +333,7 @@ impl Queue {
     }
 
     /// Takes back a permit, and gives out what can be given. Returns whom to wake when the lock is released.
-    fn end(&mut self, network: Network, bounds: &Bounds) -> Vec<Waker> {
+    fn end(&mut self, network: Network, bounds: &HashLimits) -> Vec<Waker> {
         self.running = self.running.saturating_sub(1);
         self.change(network, |standing| {
             standing.running = standing.running.saturating_sub(1);
@@ -361,34 +365,34 @@ impl Queue {
         }
     }
 
-    fn line(&mut self, lane: Lane) -> &mut Line {
+    fn line(&mut self, priority: Priority) -> &mut Line {
         let [clean, wanted, erred] = &mut self.lines;
-        match lane {
-            Lane::Clean => clean,
-            Lane::Wanted => wanted,
-            Lane::Erred => erred,
+        match priority {
+            Priority::Clean => clean,
+            Priority::Wanted => wanted,
+            Priority::Erred => erred,
         }
     }
 
-    fn join(&mut self, network: Network, lane: Lane) -> u64 {
+    fn join(&mut self, network: Network, priority: Priority) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
         let turn = Turn {
             network,
-            lane,
+            priority,
             word: Word::Wait,
             waker: None,
         };
         self.turns.insert(number, turn);
-        self.line(lane).join(network, number);
+        self.line(priority).join(network, number);
         self.waiting += 1;
         self.change(network, |standing| standing.waiting += 1);
         number
     }
 
     /// Takes out one who waits no longer.
-    fn leave(&mut self, lane: Lane, network: Network, number: u64) {
-        if self.line(lane).leave(network, number) {
+    fn leave(&mut self, priority: Priority, network: Network, number: u64) {
+        if self.line(priority).leave(network, number) {
             self.wait_no_longer(network);
         }
     }
@@ -403,7 +407,7 @@ impl Queue {
     /// Sends one away who waits. Returns whom to wake when the lock is released.
     fn displace(&mut self, number: u64) -> Option<Waker> {
         let turn = self.turns.get(&number)?;
-        self.leave(turn.lane, turn.network, number);
+        self.leave(turn.priority, turn.network, number);
         self.say(number, Word::Leave)
     }
 
@@ -413,30 +417,30 @@ impl Queue {
         turn.waker.take()
     }
 
-    fn room_for(&self, network: Network, lane: Lane, bounds: &Bounds) -> Room {
+    fn room_for(&self, network: Network, priority: Priority, bounds: &HashLimits) -> Room {
         let (own, neighbours) = (self.of(network), self.of_neighbours(network));
         if own.waiting >= bounds.waiting_of_network {
             return Room::None;
         }
         let neighbourhood = network.neighbourhood();
         let found = if neighbours.waiting >= bounds.waiting_of_neighbourhood {
-            self.who_leaves(network, lane, |other| {
+            self.who_leaves(network, priority, |other| {
                 other.neighbourhood() == neighbourhood
             })
         } else if self.waiting >= bounds.waiting {
-            self.who_leaves(network, lane, |_| true)
+            self.who_leaves(network, priority, |_| true)
         } else {
             return Room::Free;
         };
         found.map_or(Room::None, Room::Of)
     }
 
-    /// Of those from networks that `may_leave`, the one who makes room for one more of `network` in this lane: one from a worse
-    /// lane, or from a neighbourhood, or in the same one a network, that has more even then.
+    /// Of those from networks that `may_leave`, the one who makes room for one more of `network` in this priority: one from a worse
+    /// priority, or from a neighbourhood, or in the same one a network, that has more even then.
     fn who_leaves(
         &self,
         network: Network,
-        lane: Lane,
+        priority: Priority,
         may_leave: impl Fn(Network) -> bool,
     ) -> Option<u64> {
         // What a network has, and before it what its neighbourhood has.
@@ -452,21 +456,21 @@ impl Queue {
                 false => neighbours > own_neighbours + 1,
             }
         };
-        let all = [Lane::Clean, Lane::Wanted, Lane::Erred];
+        let all = [Priority::Clean, Priority::Wanted, Priority::Erred];
         let lanes = all.into_iter().zip(&self.lines).rev();
         lanes
-            .filter(|(other, _)| *other >= lane)
+            .filter(|(other, _)| *other >= priority)
             .find_map(|(other, line)| {
                 let networks = line.order.iter().copied();
                 let leaves = networks
-                    .filter(|one| may_leave(*one) && (other > lane || has_more(*one)))
+                    .filter(|one| may_leave(*one) && (other > priority || has_more(*one)))
                     .max_by_key(|one| has(*one))?;
                 line.waiting.get(&leaves)?.back().copied()
             })
     }
 
     /// Who has the next turn, if anybody who waits may run.
-    fn next(&mut self, bounds: &Bounds) -> Option<(Network, u64)> {
+    fn next(&mut self, bounds: &HashLimits) -> Option<(Network, u64)> {
         let first = self.lines.each_ref().map(|line| {
             line.order.iter().position(|network| {
                 let most = self.of(*network).most;
@@ -476,15 +480,15 @@ impl Queue {
         let mut ready = first
             .iter()
             .enumerate()
-            .filter_map(|(lane, first)| Some((lane, (*first)?)));
+            .filter_map(|(priority, first)| Some((priority, (*first)?)));
         let best = ready.next()?;
-        let due = ready.rfind(|(lane, _)| {
-            let passed_over = self.lines.get(*lane).map(|line| line.passed_over);
-            passed_over >= PATIENCE.get(*lane).copied()
+        let due = ready.rfind(|(priority, _)| {
+            let passed_over = self.lines.get(*priority).map(|line| line.passed_over);
+            passed_over >= LONGEST_WAIT.get(*priority).copied()
         });
         let (chosen, at) = due.unwrap_or(best);
-        for (lane, line) in self.lines.iter_mut().enumerate() {
-            line.passed_over = match lane == chosen || line.order.is_empty() {
+        for (priority, line) in self.lines.iter_mut().enumerate() {
+            line.passed_over = match priority == chosen || line.order.is_empty() {
                 true => 0,
                 false => line.passed_over.saturating_add(1),
             };

@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::admission::Lane;
 use super::logins::{Here, Logins};
-use super::memory::{Aging, Digest, Mark};
+use crate::gate::auth::remembered::{Aging, Digest, Mark};
+use crate::gate::auth::waiting::Priority;
 use crate::net::{Cidr, Network};
 
 /// A person who has forgotten a password stays below it, and so does a robot with a stale one: the same one counts once.
@@ -55,14 +55,14 @@ impl Default for Guesses {
 
 /// Where somebody comes from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source {
-    pub(super) network: Network,
+pub(in crate::gate::auth) struct Source {
+    pub(in crate::gate::auth) network: Network,
     /// How many wrong ones it has; none if nobody counts.
     most: Option<usize>,
 }
 
 impl Guesses {
-    pub(super) fn source(&self, client: IpAddr) -> Source {
+    pub(in crate::gate::auth) fn source(&self, client: IpAddr) -> Source {
         let is_exempt = self.exempt.iter().any(|one| one.contains(client));
         Source {
             network: Network::of(client),
@@ -71,7 +71,7 @@ impl Guesses {
     }
 }
 
-pub(super) struct Throttle {
+pub(in crate::gate::auth) struct Throttle {
     networks: Aging<Network, Misses>,
     /// Apart, so that they cannot be pushed out by what costs nobody anything.
     closed: Aging<Network, Closed>,
@@ -111,15 +111,15 @@ struct Miss {
 
 /// What came of counting a wrong one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counted {
+pub(in crate::gate::auth) struct Counted {
     /// It was not counted before.
-    pub(super) is_new: bool,
+    pub(in crate::gate::auth) is_new: bool,
     /// The network is not listened to for this long, because this one was one too many.
-    pub(super) closes: Option<Duration>,
+    pub(in crate::gate::auth) closes: Option<Duration>,
     /// The same for this name in it, or for all that are strange to it.
-    pub(super) closes_in_part: Option<Duration>,
+    pub(in crate::gate::auth) closes_in_part: Option<Duration>,
     /// Whoever sent it is to be told to come back after this.
-    pub(super) later: Option<Duration>,
+    pub(in crate::gate::auth) later: Option<Duration>,
 }
 
 /// A network that is not listened to, or not to all.
@@ -134,7 +134,7 @@ pub struct HeldBack {
 }
 
 impl Throttle {
-    pub(super) fn new(guesses: &Guesses) -> Throttle {
+    pub(in crate::gate::auth) fn new(guesses: &Guesses) -> Throttle {
         // What is kept in all is the same however much is kept of each.
         let more = guesses.most.map_or(1, |most| most.div_ceil(MOST_WRONG));
         Throttle {
@@ -147,7 +147,12 @@ impl Throttle {
     }
 
     /// How long nobody listens to this user from there from now on, if so.
-    pub(super) fn closed(&self, source: Source, user: &Digest, now: Instant) -> Option<Duration> {
+    pub(in crate::gate::auth) fn closed(
+        &self,
+        source: Source,
+        user: &Digest,
+        now: Instant,
+    ) -> Option<Duration> {
         source.most?;
         let part = (source.network, Part::Name(user.mark()));
         left_of(self.closed.recall(&source.network, now), now)
@@ -155,7 +160,7 @@ impl Throttle {
     }
 
     /// How many may be checked for it at once, so that no more are wrong than it has.
-    pub(super) fn left(&self, source: Source, now: Instant) -> usize {
+    pub(in crate::gate::auth) fn left(&self, source: Source, now: Instant) -> usize {
         let Some(most) = source.most else {
             return usize::MAX;
         };
@@ -175,25 +180,35 @@ impl Throttle {
     }
 
     /// Where a check of this user's from this network waits.
-    pub(super) fn lane(&self, network: Network, user: &Digest, now: Instant) -> Lane {
+    pub(in crate::gate::auth) fn priority(
+        &self,
+        network: Network,
+        user: &Digest,
+        now: Instant,
+    ) -> Priority {
         let count =
             |misses: Option<&Misses>| misses.map_or(0, |misses| misses.within_the_window(now));
         if count(self.networks.recall(&network, now)) > 0 {
-            Lane::Erred
+            Priority::Erred
         } else if count(self.users.recall(user, now)) >= WANTED_AFTER {
-            Lane::Wanted
+            Priority::Wanted
         } else {
-            Lane::Clean
+            Priority::Clean
         }
     }
 
     /// Keeps in mind that this user has logged in from there.
-    pub(super) fn logged_in(&mut self, network: Network, user: &Digest, now: Instant) {
+    pub(in crate::gate::auth) fn logged_in(
+        &mut self,
+        network: Network,
+        user: &Digest,
+        now: Instant,
+    ) {
         self.logins.note(network, user.mark(), now);
     }
 
     /// Counts a wrong password, `wrong` standing for it and its user.
-    pub(super) fn count(
+    pub(in crate::gate::auth) fn count(
         &mut self,
         source: Source,
         user: &Digest,
@@ -264,7 +279,7 @@ impl Throttle {
     }
 
     /// The networks that are held back now.
-    pub(super) fn held_back(&self, now: Instant) -> Vec<HeldBack> {
+    pub(in crate::gate::auth) fn held_back(&self, now: Instant) -> Vec<HeldBack> {
         let mut held: HashMap<Network, HeldBack> = HashMap::new();
         let parts = self.closed_in_part.iter(now);
         let parts = parts.map(|((network, _), closed)| (*network, closed, true));

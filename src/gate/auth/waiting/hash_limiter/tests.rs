@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 use std::time::Duration;
 
-use Lane::{Clean, Erred, Wanted};
+use Priority::{Clean, Erred, Wanted};
 
 /// Nobody waits for these.
-fn bounds(at_once: usize, waiting: usize) -> Bounds {
-    Bounds {
+fn bounds(at_once: usize, waiting: usize) -> HashLimits {
+    HashLimits {
         at_once,
         of_network: usize::MAX,
         of_neighbourhood: usize::MAX,
@@ -33,30 +33,30 @@ fn neighbour(number: u8) -> Network {
     Network::of(Ipv4Addr::new(172, 16, 0, number).into())
 }
 
-fn apply(limiter: &Limiter, network: Network, lane: Lane) -> Admission {
-    limiter.apply(Applicant {
+fn apply(limiter: &HashLimiter, network: Network, priority: Priority) -> HashAdmission {
+    limiter.apply(HashApplicant {
         network,
-        lane,
+        priority,
         most: usize::MAX,
     })
 }
 
-fn granted(admission: Admission) -> Permit {
+fn granted(admission: HashAdmission) -> Permit {
     match admission {
-        Admission::Granted(permit) => permit,
-        Admission::Queued(_) | Admission::Refused => panic!("it does not go on at once"),
+        HashAdmission::Granted(permit) => permit,
+        HashAdmission::Queued(_) | HashAdmission::Refused => panic!("it does not go on at once"),
     }
 }
 
-fn queued(admission: Admission) -> Ticket {
+fn queued(admission: HashAdmission) -> Ticket {
     match admission {
-        Admission::Queued(ticket) => ticket,
-        Admission::Granted(_) | Admission::Refused => panic!("it does not wait"),
+        HashAdmission::Queued(ticket) => ticket,
+        HashAdmission::Granted(_) | HashAdmission::Refused => panic!("it does not wait"),
     }
 }
 
-fn is_refused(admission: &Admission) -> bool {
-    matches!(admission, Admission::Refused)
+fn is_refused(admission: &HashAdmission) -> bool {
+    matches!(admission, HashAdmission::Refused)
 }
 
 fn poll(ticket: &mut Ticket) -> Poll<Result<Permit, Displaced>> {
@@ -88,7 +88,7 @@ fn order(mut running: Permit, mut waiting: Vec<(u16, Ticket)>) -> Vec<u16> {
     }
 }
 
-fn assert_empty(limiter: &Limiter) {
+fn assert_empty(limiter: &HashLimiter) {
     let queue = limiter.0.lock();
     assert_eq!((queue.running, queue.waiting), (0, 0));
     assert!(queue.networks.is_empty() && queue.neighbourhoods.is_empty());
@@ -108,7 +108,7 @@ impl Wake for Count {
 
 #[test]
 fn networks_take_turns_however_many_of_one_wait() {
-    let limiter = Limiter::new(bounds(1, 64));
+    let limiter = HashLimiter::new(bounds(1, 64));
     let running = granted(apply(&limiter, network(1), Clean));
     // The flood is first, the others come later.
     let waiting = [1, 1, 2, 3, 2, 1]
@@ -120,14 +120,14 @@ fn networks_take_turns_however_many_of_one_wait() {
 
 #[test]
 fn no_more_run_at_once_than_are_allowed_and_one_always_may() {
-    let limiter = Limiter::new(bounds(2, 64));
+    let limiter = HashLimiter::new(bounds(2, 64));
     let permits = [1, 1].map(|name| granted(apply(&limiter, network(name), Clean)));
     drop(queued(apply(&limiter, network(2), Clean)));
     assert_eq!(limiter.running(), 2);
     drop(permits);
     assert_empty(&limiter);
     drop(granted(apply(
-        &Limiter::new(bounds(0, 64)),
+        &HashLimiter::new(bounds(0, 64)),
         network(1),
         Clean,
     )));
@@ -135,7 +135,7 @@ fn no_more_run_at_once_than_are_allowed_and_one_always_may() {
 
 #[test]
 fn what_is_dropped_is_given_back_whatever_became_of_it() {
-    let limiter = Limiter::new(bounds(1, 64));
+    let limiter = HashLimiter::new(bounds(1, 64));
     let running = granted(apply(&limiter, network(1), Clean));
     let (left, had, mut last) = (
         queued(apply(&limiter, network(2), Clean)),
@@ -162,7 +162,7 @@ fn what_is_dropped_is_given_back_whatever_became_of_it() {
 
 #[test]
 fn whoever_waits_is_woken_once_by_the_last_waker_and_a_thread_by_its_deadline() {
-    let limiter = Limiter::new(bounds(1, 64));
+    let limiter = HashLimiter::new(bounds(1, 64));
     let running = granted(apply(&limiter, network(1), Clean));
     let mut ticket = queued(apply(&limiter, network(2), Clean));
     let [first, last] = [(); 2].map(|()| Arc::new(Count(AtomicUsize::new(0))));
@@ -187,12 +187,12 @@ fn whoever_waits_is_woken_once_by_the_last_waker_and_a_thread_by_its_deadline() 
 
 #[test]
 fn those_with_a_bad_record_wait_behind_the_others_and_are_not_starved() {
-    let limiter = Limiter::new(bounds(1, 64));
+    let limiter = HashLimiter::new(bounds(1, 64));
     let running = granted(apply(&limiter, network(0), Clean));
     let lanes = [Erred, Erred, Wanted, Clean, Clean, Clean, Clean, Clean];
     let waiting = (1..)
         .zip(lanes)
-        .map(|(name, lane)| (name, queued(apply(&limiter, network(name), lane))))
+        .map(|(name, priority)| (name, queued(apply(&limiter, network(name), priority))))
         .collect();
     assert_eq!(order(running, waiting), [4, 5, 6, 3, 7, 8, 1, 2]);
     assert_empty(&limiter);
@@ -200,13 +200,13 @@ fn those_with_a_bad_record_wait_behind_the_others_and_are_not_starved() {
 
 #[test]
 fn where_there_is_no_room_the_worst_leaves_and_then_whoever_has_most() {
-    let all = Bounds {
+    let all = HashLimits {
         waiting_of_neighbourhood: 99,
         ..bounds(1, 4)
     };
-    let limiter = Limiter::new(all);
+    let limiter = HashLimiter::new(all);
     let _running = granted(apply(&limiter, network(0), Clean));
-    let join = |name, lane| queued(apply(&limiter, network(name), lane));
+    let join = |name, priority| queued(apply(&limiter, network(name), priority));
     let mut erred = join(1, Erred);
     let mut wanted = [join(2, Wanted), join(3, Wanted), join(2, Wanted)];
     // Nobody is worse than one who errs, and none of those has more.
@@ -227,7 +227,7 @@ fn where_there_is_no_room_the_worst_leaves_and_then_whoever_has_most() {
 
 #[test]
 fn however_many_neighbours_fill_their_part_a_newcomer_finds_a_place() {
-    let limiter = Limiter::new(bounds(1, 8));
+    let limiter = HashLimiter::new(bounds(1, 8));
     let _running = granted(apply(&limiter, network(0), Clean));
     let mut first = [1, 1].map(|n| queued(apply(&limiter, neighbour(n), Clean)));
     // A quarter is theirs; the newcomer among them takes the place of whoever has more than it will have.
@@ -252,7 +252,7 @@ fn however_many_neighbours_fill_their_part_a_newcomer_finds_a_place() {
 
 #[test]
 fn a_network_and_a_neighbourhood_run_their_share_and_the_last_ones_are_for_those_without() {
-    let limiter = Limiter::new(Bounds {
+    let limiter = HashLimiter::new(HashLimits {
         of_network: 4,
         of_neighbourhood: 6,
         reserved: 2,
@@ -280,11 +280,11 @@ fn a_network_and_a_neighbourhood_run_their_share_and_the_last_ones_are_for_those
 
 #[test]
 fn a_network_that_is_held_to_less_runs_less_at_once() {
-    let limiter = Limiter::new(bounds(4, 64));
+    let limiter = HashLimiter::new(bounds(4, 64));
     let apply = |most| {
-        limiter.apply(Applicant {
+        limiter.apply(HashApplicant {
             network: network(1),
-            lane: Clean,
+            priority: Clean,
             most,
         })
     };

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::super::shape::Kind;
 use super::*;
 
 /// Not ASCII, with the high bits that some bcrypts once got wrong.
