@@ -247,7 +247,7 @@ fn find_out(service: &Service, asked: &Receiver<()>, find: &Sender<Answer>, wake
 
 fn readiness(service: &Service) -> Answer {
     match service.ready() {
-        Ok(()) => Answer::plain(200, with_others(&service.duty.backends())),
+        Ok(()) => Answer::plain(200, with_others(&service.mode.backends())),
         Err(reason) => Answer::plain(503, reason),
     }
 }

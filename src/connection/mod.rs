@@ -6,9 +6,9 @@
 
 mod admission;
 mod detached;
-mod duty;
 mod health;
 mod limiter;
+mod mode;
 mod origin;
 mod record;
 mod refused;
@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 
 pub use admission::Admission;
 pub use detached::Detached;
-pub use duty::{ASKS_FOR_PASSWORD, Duty, Forwarding};
 pub use health::HealthPath;
 pub use limiter::{ConnectionLimiter, Place};
+pub use mode::{ASKS_FOR_PASSWORD, Forwarding, Mode};
 pub use origin::Origin;
 pub use request_id::RequestIds;
 pub use service::{Service, Timeouts};
@@ -156,7 +156,7 @@ impl Connection {
             Ok(Progress::Waits(_)) => self.wait(State::Handshake, cx),
             Err(error) if in_the_clear(&error) => {
                 let said = self.input.stream_mut().turn_clear();
-                let record = Record::sketched(&self.service, &said, self.peer);
+                let record = Record::of_unparsed(&self.service, &said, self.peer);
                 self.refuse(Refusal::TlsExpected, None, Unread::Unknown, record, cx)
             }
             Err(error) => {
@@ -202,7 +202,7 @@ impl Connection {
                 }
                 Ok(None) => parsed = here.len(),
                 Err(refusal) => {
-                    let record = Record::sketched(&self.service, here, self.peer);
+                    let record = Record::of_unparsed(&self.service, here, self.peer);
                     return self.refuse(refusal, None, Unread::Unknown, record, cx);
                 }
             }

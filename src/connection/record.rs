@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Origin, Service};
 use crate::gate::Grant;
 use crate::gate::registry::{Digest, Route};
-use crate::http::{Form, Refusal, RequestHead, sketch};
+use crate::http::{Form, Refusal, RequestHead, unparsed};
 use crate::log::{self, Access, Audit, Deed, Registry, Verb};
 use crate::metrics;
 use crate::net::Peer;
@@ -42,7 +42,7 @@ impl Record {
     ) -> Record {
         let origin = Origin::of(head, peer.address(), by_tls, &service.trusted);
         Record {
-            form: service.duty.form(head.is_registry()),
+            form: service.mode.form(head.is_registry()),
             method: head.method().to_owned(),
             target: head.target().to_owned(),
             ..Record::empty(service, origin, peer, asked)
@@ -50,7 +50,7 @@ impl Record {
     }
 
     /// Of a request whose head could not be read.
-    pub(super) fn sketched(service: &Service, head: &[u8], peer: Peer) -> Record {
+    pub(super) fn of_unparsed(service: &Service, head: &[u8], peer: Peer) -> Record {
         let client = peer.address();
         let origin = Origin {
             client,
@@ -58,11 +58,11 @@ impl Record {
             proto: "",
             host: String::new(),
         };
-        let sketch = sketch(head);
+        let unparsed = unparsed(head);
         Record {
-            form: service.duty.form(sketch.registry),
-            method: sketch.method,
-            target: sketch.target,
+            form: service.mode.form(unparsed.registry),
+            method: unparsed.method,
+            target: unparsed.target,
             ..Record::empty(service, origin, peer, Instant::now())
         }
     }
@@ -72,7 +72,7 @@ impl Record {
             asked,
             peer,
             origin,
-            form: service.duty.form(false),
+            form: service.mode.form(false),
             method: String::new(),
             target: Vec::new(),
             user: None,

@@ -275,7 +275,7 @@ impl Connection {
 /// What a connection does after an answer of our own, with this much of the request unread.
 fn after(unread: Unread, head: Option<&RequestHead>, service: &Service) -> After {
     let may_stay = head.is_some_and(RequestHead::keeps_alive)
-        && (unread == Unread::Exactly(0) || service.duty.gets_bodies())
+        && (unread == Unread::Exactly(0) || service.mode.gets_bodies())
         && !service.draining.load(Ordering::Relaxed);
     match unread {
         _ if !may_stay => After::Part,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::admission::{self, Applicant, Queued};
 use super::record::Record;
-use super::{Connection, Duty, Forwarding, Next, State, detached};
+use super::{Connection, Forwarding, Mode, Next, State, detached};
 use crate::config::BackendAuthorization;
 use crate::gate::{Decision, Denial, Grant, Inquiry, Visit};
 use crate::http::{ForwardedBy, Refusal, RequestHead, write_request_head};
@@ -166,7 +166,7 @@ impl Connection {
             Ok(grant) => {
                 self.place.granted();
                 self.must_leave = false;
-                if let Duty::Confirm = self.service.duty {
+                if let Mode::Confirm = self.service.mode {
                     return self.confirm(&head, &grant, record, cx);
                 }
                 record.name(&grant);
@@ -184,7 +184,7 @@ impl Connection {
                 record.note = denial.note;
                 record.audit_login(&denial.refusal);
                 let mut refusal = denial.refusal;
-                if self.service.duty.conceals(&refusal) {
+                if self.service.mode.conceals(&refusal) {
                     record.note = Some(refusal.message().to_owned());
                     refusal = self.service.gatekeeper.unauthorized();
                 }
@@ -237,7 +237,7 @@ impl Connection {
     }
 
     fn forward(&mut self, admitted: Admitted, cx: &Context<'_>) -> Next {
-        let Duty::Forward(to) = &self.service.duty else {
+        let Mode::Forward(to) = &self.service.mode else {
             // Those requests were answered when they were decided on.
             return Next::Close;
         };
@@ -257,7 +257,7 @@ impl Connection {
 
     pub(super) fn relay(&mut self, mut relaying: Box<Relaying>, cx: &mut Context<'_>) -> Next {
         let service = Arc::clone(&self.service);
-        let Duty::Forward(to) = &service.duty else {
+        let Mode::Forward(to) = &service.mode else {
             return Next::Close;
         };
         let head = &relaying.admitted.head;
@@ -291,7 +291,7 @@ impl Connection {
         (record.up, record.down, record.note) = (outcome.up, outcome.down, outcome.note);
         record.digest = outcome.digest;
         if outcome.asks_for_password
-            && let Duty::Forward(to) = &self.service.duty
+            && let Mode::Forward(to) = &self.service.mode
             && let Some(remedy) = to.on_password_asked()
         {
             record.add_note(remedy);

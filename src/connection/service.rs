@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::admission::Admission;
 use super::detached::Detached;
-use super::{Duty, HealthPath, RequestIds};
+use super::{HealthPath, Mode, RequestIds};
 use crate::gate::Gatekeeper;
 use crate::net::Cidr;
 use crate::tls::Certificates;
@@ -16,7 +16,7 @@ pub struct Service {
     /// Who may do what.
     pub gatekeeper: Gatekeeper,
     /// What follows a grant.
-    pub duty: Duty,
+    pub mode: Mode,
     /// The requests in flight.
     pub admission: Arc<Admission>,
     /// The requests that go on without their clients.
@@ -42,7 +42,7 @@ impl Service {
             return Err("stopping".to_owned());
         }
         self.gatekeeper.ready()?;
-        self.duty.ready()
+        self.mode.ready()
     }
 }
 

@@ -19,8 +19,8 @@ mod refusal;
 mod request;
 mod response;
 mod scan;
-mod sketch;
 mod target;
+mod unparsed;
 mod write;
 
 #[cfg(test)]
@@ -39,7 +39,7 @@ pub use paths::PathDecides;
 pub use refusal::Refusal;
 pub use request::RequestHead;
 pub use response::{BadResponse, ResponseHead};
-pub use sketch::{Sketch, sketch};
+pub use unparsed::{Unparsed, unparsed};
 pub use write::{
     CONTINUE, ForwardedBy, ResponseShape, write_interim_head, write_request_head,
     write_response_head,

@@ -13,7 +13,7 @@ use super::*;
 use crate::stream::Socket;
 
 /// How long anything is waited for before a test fails.
-const PATIENCE: Duration = Duration::from_secs(10);
+const AT_MOST: Duration = Duration::from_secs(10);
 /// A time that no test lives to see.
 const NEVER: Duration = Duration::from_secs(3600);
 /// A deadline that a test waits for.
@@ -162,7 +162,7 @@ fn begin(reactor: &Reactor<Toy>, task: Box<Toy>) {
 }
 
 fn next<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(PATIENCE).expect("nothing came")
+    from.recv_timeout(AT_MOST).expect("nothing came")
 }
 
 /// Once everything that was put to the loop before has been heeded and run.
@@ -187,7 +187,7 @@ fn settle(reactor: &Reactor<Toy>) {
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let late = Instant::now() + PATIENCE;
+    let late = Instant::now() + AT_MOST;
     while !is_so() {
         assert!(Instant::now() < late, "waited in vain: {what}");
         thread::yield_now();
@@ -251,7 +251,7 @@ fn a_task_is_run_when_its_socket_is_ready_and_goes_when_it_is_done() {
     drop(peer);
     while next(&told).is_some() {}
     // It was dropped, and counts no more.
-    assert!(told.recv_timeout(PATIENCE).is_err());
+    assert!(told.recv_timeout(AT_MOST).is_err());
     until("its place is free", || reactor.tasks() == 0);
 }
 
@@ -304,7 +304,7 @@ fn a_step_that_blocks_leaves_the_loop_to_others_and_comes_back_to_it() {
             tell.send((thread_name(), cx.loop_number)).unwrap();
             if cx.may_block(Kind::Check) {
                 assert!(!cx.may_block(Kind::Lookup));
-                gone.recv_timeout(PATIENCE).unwrap();
+                gone.recv_timeout(AT_MOST).unwrap();
                 return Wait::Again;
             }
             Wait::Thread(Kind::Check)
@@ -342,7 +342,7 @@ fn steps_for_which_no_thread_is_free_wait_and_all_are_made() {
             &reactor,
             Toy::new(move |cx, _| match cx.may_block(Kind::Check) {
                 true => {
-                    gone.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+                    gone.lock().unwrap().recv_timeout(AT_MOST).unwrap();
                     tell.send(number).unwrap();
                     Wait::Done
                 }
@@ -387,7 +387,7 @@ fn steps_that_come_at_once_have_a_thread_each() {
             &reactor,
             Toy::new(move |_, _| {
                 held.send(()).unwrap();
-                gone.recv_timeout(PATIENCE).unwrap();
+                gone.recv_timeout(AT_MOST).unwrap();
                 Wait::Done
             }),
         );
@@ -404,7 +404,7 @@ fn steps_that_come_at_once_have_a_thread_each() {
                 Toy::new(move |cx, _| match cx.may_block(kind) {
                     true => {
                         tell.send(()).unwrap();
-                        gone.recv_timeout(PATIENCE).unwrap();
+                        gone.recv_timeout(AT_MOST).unwrap();
                         Wait::Done
                     }
                     false => Wait::Thread(kind),
@@ -462,7 +462,7 @@ fn nothing_that_happens_to_a_task_while_it_is_out_is_lost() {
                     1 => Wait::Event,
                     2 => Wait::Thread(Kind::Check),
                     3 => {
-                        gone.recv_timeout(PATIENCE).unwrap();
+                        gone.recv_timeout(AT_MOST).unwrap();
                         if meanwhile == Meanwhile::Deadline {
                             *deadline = cx.now;
                         }
@@ -579,7 +579,7 @@ fn a_panic_ends_one_task_alone_and_gives_its_place_back() {
         );
         places.push(next(&told));
         // All that it held is dropped, its socket among it.
-        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        peer.set_read_timeout(Some(AT_MOST)).unwrap();
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
         until("its place is free", || reactor.tasks() == 1);
         assert_eq!(reactor.loops[0].poll.len(), 0);
@@ -620,7 +620,7 @@ fn a_crowd_of_known_ones_leaves_steps_to_strangers_and_the_other_way_round() {
             &reactor,
             Toy::new(move |_, _| {
                 held.send(()).unwrap();
-                gone.recv_timeout(PATIENCE).unwrap();
+                gone.recv_timeout(AT_MOST).unwrap();
                 Wait::Done
             }),
         );
@@ -689,7 +689,7 @@ fn who_has_connected_before_the_end_is_taken_in_and_who_comes_later_is_not() {
         &reactor,
         Toy::new(move |_, _| {
             held.send(()).unwrap();
-            gone.recv_timeout(PATIENCE).unwrap();
+            gone.recv_timeout(AT_MOST).unwrap();
             Wait::Done
         }),
     );

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::net::SocketFlags;
 
-use super::handed_over::HandedOver;
+use super::socket_activation::HandedOver;
 use crate::config::Listen;
 use crate::net::{HostPort, Peer};
 use crate::stream::{Socket, SocketFile, Stream, bind_unix};

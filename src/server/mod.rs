@@ -2,19 +2,19 @@
 //!
 //! Owns the process: what is started in which order, signals, and the exit status.
 
-mod asking;
-mod caretaker;
+mod authority;
 mod doors;
+mod ephemeral_storage;
 mod exposure;
-mod handed_over;
 mod listener;
+mod maintenance;
 mod notify;
 mod prepare;
 mod reload;
+mod socket_activation;
 mod start;
 mod stop;
 mod unit;
-mod volatile;
 
 use std::io;
 use std::process::ExitCode;
@@ -29,10 +29,10 @@ use crate::files::Reader;
 use crate::log;
 use crate::metrics;
 use crate::terminal::{complain, tell};
-use asking::Discovery;
-use handed_over::HandedOver;
+use authority::Discovery;
 use listener::Listener;
 use prepare::{Prepared, Writing, prepare};
+use socket_activation::HandedOver;
 use start::Running;
 use unit::Unit;
 
@@ -119,12 +119,12 @@ pub fn check(mut settings: Settings) -> ExitCode {
         // What is known is said before anything is waited for.
         prepared.words.drain(..).for_each(|word| tell(&word));
         warnings.append(&mut prepared.warnings);
-        match asking::probe(&settings, &prepared.authority) {
+        match authority::probe(&settings, &prepared.authority) {
             Some(Discovery::Fault(fault)) => faults.push(fault),
             Some(Discovery::Warning(warning)) => warnings.push(warning),
             None => {}
         }
-        warnings.extend(asking::password_asked(&settings, &prepared.backends));
+        warnings.extend(authority::password_asked(&settings, &prepared.backends));
     }
     if let Some(prepared) = prepared {
         warnings.extend(prepared.exposure.warnings());

@@ -34,12 +34,12 @@ pub fn stopping() {
 /// Gives signs of life if systemd waits for them (`WatchdogSec=`), for as long as every loop goes round. A thread that waits for a
 /// hash or an API is no sign of death, and where a loop stands still its clients do.
 pub fn give_signs_of_life<T: Task>(reactor: Arc<Reactor<T>>) -> io::Result<()> {
-    let Some(patience) = sd_notify::watchdog_enabled() else {
+    let Some(period) = sd_notify::watchdog_enabled() else {
         return Ok(());
     };
     let signs = move || {
         loop {
-            if reactor.is_alive(patience / SIGNS) {
+            if reactor.is_alive(period / SIGNS) {
                 say(NotifyState::Watchdog);
             }
         }

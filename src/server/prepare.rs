@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::ServerName;
 
 use super::exposure::Exposure;
-use super::{asking, volatile};
+use super::{authority, ephemeral_storage};
 use crate::config::{self, Fault, Placed, Settings};
 use crate::files::shell_word;
 use crate::gate::Authority;
@@ -196,7 +196,7 @@ fn self_signed(
         Writing::Allowed => SelfSigned::open(&directory.value, &settings.tls_names).map(Some),
         Writing::Refused => SelfSigned::check(&directory.value, &settings.tls_names).map(|()| None),
     };
-    warnings.extend(volatile::warning(&directory.value));
+    warnings.extend(ephemeral_storage::warning(&directory.value));
     let own = opened
         .map_err(|reason| faults.push(directory.fault(reason)))
         .ok()
@@ -221,7 +221,7 @@ fn authority(
     warnings: &mut Vec<String>,
     words: &mut Vec<String>,
 ) -> Option<Authority> {
-    let api = asking::prepare(settings, faults, words).map(|api| Authority::Api(Arc::new(api)));
+    let api = authority::prepare(settings, faults, words).map(|api| Authority::Api(Arc::new(api)));
     let users = users(settings, faults, warnings, words);
     let guesses = Guesses {
         most: settings.guesses,

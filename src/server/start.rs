@@ -9,16 +9,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use signal_hook::iterator::Signals;
 
-use super::asking::{self, Discovery};
+use super::authority::{self, Discovery};
 use super::doors::Entrance;
 use super::listener::Listener;
 use super::prepare::Prepared;
 use super::reload::{self, Asked, Files};
-use super::{Bound, Role, caretaker, notify};
+use super::{Bound, Role, maintenance, notify};
 use crate::admin::{Socket, Watched};
 use crate::config::{Paths, Settings};
 use crate::connection::{
-    Admission, Connection, ConnectionLimiter, Detached, Duty, Forwarding, HealthPath, RequestIds,
+    Admission, Connection, ConnectionLimiter, Detached, Forwarding, HealthPath, Mode, RequestIds,
     Service, Timeouts,
 };
 use crate::gate::auth::HeldBack;
@@ -74,7 +74,7 @@ impl Running {
         let files = Files::new(settings, before, &service, certificates.as_ref());
         let (reload, asked) = channel();
         reload::start(files, asked)?;
-        caretaker::start(
+        maintenance::start(
             Arc::clone(&service),
             prepared.self_signed,
             certificates.clone(),
@@ -128,7 +128,7 @@ fn say(settings: &Settings, prepared: &Prepared) {
         .words
         .iter()
         .for_each(|word| ::log::info!("{word}"));
-    match asking::probe(settings, &prepared.authority) {
+    match authority::probe(settings, &prepared.authority) {
         Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
         Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
         None => {}
@@ -144,18 +144,18 @@ fn service(
     certificates: Option<Arc<Certificates>>,
 ) -> io::Result<Arc<Service>> {
     let timeouts = settings.timeouts;
-    let duty = match role {
-        Role::Gate => Duty::Forward(Box::new(Forwarding {
+    let mode = match role {
+        Role::Gate => Mode::Forward(Box::new(Forwarding {
             relay: Relay::new(backends, timeouts.response, timeouts.body),
             authorization: settings.backend_authorization,
             told: log::Seldom::default(),
         })),
-        Role::AuthService => Duty::Confirm,
+        Role::AuthService => Mode::Confirm,
     };
     let paths = path_rules(role, settings.paths);
     Ok(Arc::new(Service {
         gatekeeper: Gatekeeper::new(authority, &settings.realm, paths),
-        duty,
+        mode,
         trusted: settings.trusted_proxies.clone(),
         health: settings.health_path.clone().map(HealthPath::new),
         admission: Admission::new(settings.max_requests),
@@ -219,11 +219,11 @@ fn standing(
             in_flight,
             waiting,
             detached: service.detached.count(),
-            buffered: service.duty.buffered(),
+            buffered: service.mode.buffered(),
             open,
             parked: open.saturating_sub(in_flight),
             loops: reactor.loads(),
-            backends: service.duty.backends(),
+            backends: service.mode.backends(),
             certificates: certificates.map_or_else(Vec::new, |shown| shown.standing()),
             throttled: throttled(service.gatekeeper.held_back()),
         }

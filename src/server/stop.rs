@@ -45,7 +45,7 @@ impl Running {
         );
         let signals = self.signals;
         thread::Builder::new()
-            .name("impatience".into())
+            .name("end-at-once".into())
             .spawn(move || end_at_once(signals))?;
         self.service.draining.store(true, Ordering::Release);
         thread::sleep(lag);

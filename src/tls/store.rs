@@ -18,7 +18,7 @@ pub const KEY_MODE: u32 = 0o600;
 pub const CERTIFICATE_MODE: u32 = 0o644;
 
 /// Who holds the lock makes two keys and writes four small files. Longer than this, and it hangs.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Held until dropped.
 pub struct Lock {
@@ -49,9 +49,9 @@ pub fn lock(directory: &Path) -> Result<Lock, String> {
         match file.try_lock() {
             Ok(()) => return Ok(Lock { _file: file }),
             Err(TryLockError::Error(error)) => return Err(at(&path, &error)),
-            Err(TryLockError::WouldBlock) if start.elapsed() > LOCK_PATIENCE => {
+            Err(TryLockError::WouldBlock) if start.elapsed() > LOCK_TIMEOUT => {
                 return Err(format!(
-                    "{path:?}: another process has held this lock for {LOCK_PATIENCE:?}: end it"
+                    "{path:?}: another process has held this lock for {LOCK_TIMEOUT:?}: end it"
                 ));
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),

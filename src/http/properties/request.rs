@@ -94,7 +94,7 @@ fn is_read_alike(input: &[u8], head: &RequestHead, used: usize) {
         "{}",
         shown()
     );
-    let guess = sketch(input);
+    let guess = unparsed(input);
     if target.starts_with(b"/") {
         assert_eq!(guess.registry, head.is_registry(), "{}", shown());
     }
@@ -103,7 +103,7 @@ fn is_read_alike(input: &[u8], head: &RequestHead, used: usize) {
 
 /// Whatever the refusal and whoever gets it: one whole answer, no byte more, that says whether it is the last.
 fn is_told(input: &[u8], refusal: &Refusal) {
-    let guess = sketch(input);
+    let guess = unparsed(input);
     for form in [Form::Oci, Form::Plain, Form::AuthService] {
         let mut answer = Vec::new();
         let shape = Shape {

@@ -145,7 +145,7 @@ impl Connector for Dial {
 pub(super) struct Connection {
     stream: TcpStream,
     /// What is set at the socket, for writing and for reading.
-    patience: [Duration; 2],
+    timeouts_set: [Duration; 2],
     /// Whether something was read since it was last asked whether this is open.
     was_read: bool,
     buffers: Pair,
@@ -155,7 +155,7 @@ impl Connection {
     fn new(stream: TcpStream) -> Connection {
         Connection {
             stream,
-            patience: [Duration::ZERO; 2],
+            timeouts_set: [Duration::ZERO; 2],
             was_read: false,
             buffers: Pair {
                 output: vec![0; OUTPUT],
@@ -174,11 +174,11 @@ impl Transport for Connection {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let (stream, [patience, _]) = (&self.stream, &mut self.patience);
+        let (stream, [timeouts_set, _]) = (&self.stream, &mut self.timeouts_set);
         let mut output = self.buffers.output.get(..amount).unwrap_or_default();
         while !output.is_empty() {
             let set = |limit| stream.set_write_timeout(Some(limit));
-            let count = in_slices(patience, timeout, set, || (&self.stream).write(output))?;
+            let count = in_slices(timeouts_set, timeout, set, || (&self.stream).write(output))?;
             output = output.get(count..).unwrap_or_default();
             if count == 0 {
                 return Err(Error::Io(io::ErrorKind::WriteZero.into()));
@@ -189,10 +189,10 @@ impl Transport for Connection {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.was_read = true;
-        let (stream, [_, patience]) = (&self.stream, &mut self.patience);
+        let (stream, [_, timeouts_set]) = (&self.stream, &mut self.timeouts_set);
         let set = |limit| stream.set_read_timeout(Some(limit));
         let room = self.buffers.input_append_buf();
-        let count = in_slices(patience, timeout, set, || (&self.stream).read(room))?;
+        let count = in_slices(timeouts_set, timeout, set, || (&self.stream).read(room))?;
         self.buffers.input_appended(count);
         Ok(count > 0)
     }

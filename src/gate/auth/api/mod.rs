@@ -8,11 +8,11 @@ mod answer;
 mod breaker;
 mod cache;
 mod call;
-mod company;
 mod connect;
 mod probe;
 mod question;
 mod reuse;
+mod sharing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,13 +30,13 @@ use answer::{Answer, RETRY_AFTER};
 use breaker::{Breaker, Change};
 use cache::Cache;
 use call::{Caller, Failure};
-use company::{Company, Habit};
 use probe::Prober;
 pub use probe::{LATER, OPEN, Probed, could_not_ask, odd};
 pub use question::Question;
 use question::Scope;
 pub use reuse::Basis;
 use reuse::Reuse;
+use sharing::{SharedWith, Sharing};
 
 use crate::lock::EvenIfPoisoned;
 use crate::metrics::{self, Login};
@@ -71,7 +71,7 @@ pub struct Api {
     calls: HashLimiter,
     joined: WaitLimiter,
     flights: Mutex<HashMap<Digest, Arc<SingleFlight<FlightOutcome>>>>,
-    habit: Habit,
+    sharing: Sharing,
     prober: Arc<Prober>,
 }
 
@@ -145,7 +145,7 @@ impl Api {
             calls: calls((settings.workers / 2).clamp(1, MOST_CALLS)),
             joined: WaitLimiter::new(MOST_JOINED),
             flights: Mutex::default(),
-            habit: Habit::default(),
+            sharing: Sharing::default(),
         })
     }
 
@@ -178,7 +178,7 @@ impl Api {
         metrics::CACHE_MISSES.one();
         Call {
             stage: Stage::Begun,
-            company: self.habit.company(question),
+            shared_with: self.sharing.shared_with(question),
             begin_by: Instant::now() + self.timeout,
             timeout: self.timeout,
         }
@@ -197,7 +197,7 @@ impl Api {
         loop {
             let is_late = Instant::now() >= call.deadline();
             call.stage = match std::mem::replace(&mut call.stage, Stage::Begun) {
-                Stage::Begun => match self.begin(call.company, question, network) {
+                Stage::Begun => match self.begin(call.shared_with, question, network) {
                     Ok(stage) => stage,
                     Err(ruling) => return Step::Done(ruling),
                 },
@@ -220,7 +220,13 @@ impl Api {
                 }
                 Stage::Joined(flight, place) => match flight.poll(waker) {
                     Poll::Ready(outcome) => {
-                        match self.landed(&flight, outcome, &mut call.company, question, network) {
+                        match self.landed(
+                            &flight,
+                            outcome,
+                            &mut call.shared_with,
+                            question,
+                            network,
+                        ) {
                             Some(ruling) => return Step::Done(ruling),
                             None => Stage::Begun,
                         }
@@ -238,14 +244,14 @@ impl Api {
     /// What becomes of a question that has just come.
     fn begin(
         self: &Arc<Self>,
-        company: Company,
+        shared_with: SharedWith,
         question: &Question<'_>,
         network: Network,
     ) -> Result<Stage, Ruling> {
         if self.breaker.refuses(Instant::now()) {
             return Err(down());
         }
-        match self.receive(question, company, network) {
+        match self.receive(question, shared_with, network) {
             Lookup::Known(answer, basis) => Err(remembered(answer, basis)),
             Lookup::Lead(leader) => {
                 let applicant = HashApplicant {
@@ -267,7 +273,7 @@ impl Api {
         &self,
         flight: &SingleFlight<FlightOutcome>,
         outcome: FlightOutcome,
-        company: &mut Company,
+        shared_with: &mut SharedWith,
         question: &Question<'_>,
         network: Network,
     ) -> Option<Ruling> {
@@ -284,7 +290,9 @@ impl Api {
                     return Some(ruling(outcome, Basis::Path));
                 }
                 // It was not for this one, who next waits for twins at most, and then for nobody.
-                *company = company.narrower().min(self.habit.company(question));
+                *shared_with = shared_with
+                    .narrower()
+                    .min(self.sharing.shared_with(question));
                 None
             }
             FlightOutcome::Busy if flight.network == network => Some(busy()),
@@ -296,15 +304,15 @@ impl Api {
     fn receive(
         self: &Arc<Self>,
         question: &Question<'_>,
-        company: Company,
+        shared_with: SharedWith,
         network: Network,
     ) -> Lookup {
         let seal = self.cache.seal();
         let mut keys = Vec::with_capacity(2);
-        if company >= Company::Twins {
+        if shared_with >= SharedWith::Twins {
             keys.push(question.identity(seal));
         }
-        if company >= Company::Credentials {
+        if shared_with >= SharedWith::Credentials {
             keys.push(question.key(seal, Scope::Credentials, &[]));
         }
         if keys.is_empty() {
@@ -348,7 +356,7 @@ impl Api {
 /// A question that is under way. Dropped, its place is given to the next.
 pub struct Call {
     stage: Stage,
-    company: Company,
+    shared_with: SharedWith,
     /// Its turn has to come until then.
     begin_by: Instant,
     timeout: Duration,
@@ -403,7 +411,7 @@ impl Leader {
         let (outcome, reuse) = match called.outcome {
             Ok((answer, reuse)) => {
                 api.cache.remember(question, &answer, &reuse, asked);
-                api.habit.learn(question, &answer, &reuse);
+                api.sharing.learn(question, &answer, &reuse);
                 (Ok(answer), reuse)
             }
             Err(Failure { why, reuse }) => {

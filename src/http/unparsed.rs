@@ -19,7 +19,7 @@ const KNOWN: [&[u8]; 9] = [
 
 /// What a refused request seems to have been.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Sketch {
+pub struct Unparsed {
     /// At most 20 bytes, perhaps empty, not escaped.
     pub method: String,
     /// At most 200 bytes of it, perhaps empty, not escaped, without a user and a password before its host.
@@ -31,7 +31,7 @@ pub struct Sketch {
 }
 
 /// Reads what it can of a first line, whole or not.
-pub fn sketch(input: &[u8]) -> Sketch {
+pub fn unparsed(input: &[u8]) -> Unparsed {
     let input = input.strip_prefix(b"\r\n").unwrap_or(input);
     let line = input
         .split(|byte| matches!(byte, b'\r' | b'\n'))
@@ -42,7 +42,7 @@ pub fn sketch(input: &[u8]) -> Sketch {
     let target = words.next().unwrap_or_default();
     let is_request_line = words.next().is_some_and(|word| word.starts_with(b"HTTP/"));
     let is_shown = is_request_line || KNOWN.contains(&method);
-    Sketch {
+    Unparsed {
         method: match is_shown && is_token(method) && method.len() <= LONGEST_METHOD {
             true => String::from_utf8_lossy(method).into_owned(),
             false => binary(method),
@@ -113,8 +113,8 @@ fn path_of(target: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn sketched(line: &str) -> (String, String) {
-        let Sketch { method, target, .. } = sketch(line.as_bytes());
+    fn of_unparsed(line: &str) -> (String, String) {
+        let Unparsed { method, target, .. } = unparsed(line.as_bytes());
         (method, String::from_utf8_lossy(&target).into_owned())
     }
 
@@ -150,16 +150,16 @@ mod tests {
             ),
             ("", "", "", false, false),
         ] {
-            let expected = Sketch {
+            let expected = Unparsed {
                 method: method.into(),
                 target: target.into(),
                 is_head,
                 registry,
             };
-            assert_eq!(sketch(input.as_bytes()), expected, "{input:?}");
+            assert_eq!(unparsed(input.as_bytes()), expected, "{input:?}");
         }
         let long = format!("GET /{} HTTP/1.1", "a".repeat(70_000));
-        assert_eq!(sketch(long.as_bytes()).target.len(), LONGEST);
+        assert_eq!(unparsed(long.as_bytes()).target.len(), LONGEST);
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
             "YWxpY2U6c2VjcmV0YWxpY2U6c2VjcmV0 / HTTP/1.1",
             "{\"password\":\"secret\"} / x",
         ] {
-            let (method, target) = sketched(line);
+            let (method, target) = of_unparsed(line);
             for shown in [&method, &target] {
                 let hidden = ["WxpY2U6", "eyJhb", "alice", "sec", "ret@"];
                 assert!(
@@ -195,7 +195,7 @@ mod tests {
                 );
             }
         }
-        let (_, target) = sketched("GET https://alice:secret@host:1/a?b HTTP/1.1");
+        let (_, target) = of_unparsed("GET https://alice:secret@host:1/a?b HTTP/1.1");
         assert_eq!(target, "https://host:1/a?b");
     }
 }

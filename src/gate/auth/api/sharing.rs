@@ -11,7 +11,7 @@ use super::reuse::Reuse;
 
 /// With whom a question goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Company {
+pub(super) enum SharedWith {
     Nobody,
     /// Those that would send the same.
     Twins,
@@ -19,33 +19,33 @@ pub(super) enum Company {
     Credentials,
 }
 
-impl Company {
-    pub(super) fn narrower(self) -> Company {
+impl SharedWith {
+    pub(super) fn narrower(self) -> SharedWith {
         match self {
-            Company::Credentials => Company::Twins,
-            Company::Twins | Company::Nobody => Company::Nobody,
+            SharedWith::Credentials => SharedWith::Twins,
+            SharedWith::Twins | SharedWith::Nobody => SharedWith::Nobody,
         }
     }
 }
 
 /// What the last answer that let credentials in was good for. Nobody waits for an answer that, as this API answers, will
 /// not be for them; to be wrong about it costs a wait or a call.
-pub(super) struct Habit(AtomicU8);
+pub(super) struct Sharing(AtomicU8);
 
-impl Default for Habit {
-    fn default() -> Habit {
-        Habit(AtomicU8::new(Company::Credentials as u8))
+impl Default for Sharing {
+    fn default() -> Sharing {
+        Sharing(AtomicU8::new(SharedWith::Credentials as u8))
     }
 }
 
-impl Habit {
-    pub(super) fn company(&self, question: &Question<'_>) -> Company {
+impl Sharing {
+    pub(super) fn shared_with(&self, question: &Question<'_>) -> SharedWith {
         match self.0.load(Ordering::Relaxed) {
-            habit if habit == Company::Nobody as u8 => Company::Nobody,
-            habit if habit == Company::Credentials as u8 && !question.is_stranger() => {
-                Company::Credentials
+            sharing if sharing == SharedWith::Nobody as u8 => SharedWith::Nobody,
+            sharing if sharing == SharedWith::Credentials as u8 && !question.is_stranger() => {
+                SharedWith::Credentials
             }
-            _ => Company::Twins,
+            _ => SharedWith::Twins,
         }
     }
 
@@ -53,15 +53,15 @@ impl Habit {
         if question.is_stranger() || !matches!(answer, Answer::Allowed(_)) {
             return;
         }
-        let company = match reuse {
-            Reuse::Never => Company::Nobody,
-            Reuse::Twins => Company::Twins,
+        let shared_with = match reuse {
+            Reuse::Never => SharedWith::Nobody,
+            Reuse::Twins => SharedWith::Twins,
             Reuse::For(_, vary) if vary.iter().any(|name| name.starts_with("x-original-")) => {
-                Company::Twins
+                SharedWith::Twins
             }
-            Reuse::For(..) => Company::Credentials,
+            Reuse::For(..) => SharedWith::Credentials,
         };
-        self.0.store(company as u8, Ordering::Relaxed);
+        self.0.store(shared_with as u8, Ordering::Relaxed);
     }
 }
 
@@ -73,23 +73,23 @@ mod tests {
 
     #[test]
     fn the_last_answer_that_let_credentials_in_says_who_waits_for_the_next() {
-        let habit = Habit::default();
+        let sharing = Sharing::default();
         let (alice, nobody) = (question("GET /a", Some("alice")), question("GET /a", None));
         let allowed = Answer::Allowed(None);
         let held = |name: &str| Reuse::For(Duration::from_secs(30), vec![name.to_owned()]);
         for (reuse, with_credentials, without) in [
-            (held("cookie"), Company::Credentials, Company::Twins),
-            (held("x-original-uri"), Company::Twins, Company::Twins),
-            (Reuse::Never, Company::Nobody, Company::Nobody),
-            (Reuse::Twins, Company::Twins, Company::Twins),
-            (held("cookie"), Company::Credentials, Company::Twins),
+            (held("cookie"), SharedWith::Credentials, SharedWith::Twins),
+            (held("x-original-uri"), SharedWith::Twins, SharedWith::Twins),
+            (Reuse::Never, SharedWith::Nobody, SharedWith::Nobody),
+            (Reuse::Twins, SharedWith::Twins, SharedWith::Twins),
+            (held("cookie"), SharedWith::Credentials, SharedWith::Twins),
         ] {
-            habit.learn(&alice, &allowed, &reuse);
+            sharing.learn(&alice, &allowed, &reuse);
             // What refused or was asked without credentials says nothing.
-            habit.learn(&nobody, &allowed, &Reuse::Never);
-            habit.learn(&alice, &Answer::Denied, &Reuse::Never);
-            assert_eq!(habit.company(&alice), with_credentials, "{reuse:?}");
-            assert_eq!(habit.company(&nobody), without, "{reuse:?}");
+            sharing.learn(&nobody, &allowed, &Reuse::Never);
+            sharing.learn(&alice, &Answer::Denied, &Reuse::Never);
+            assert_eq!(sharing.shared_with(&alice), with_credentials, "{reuse:?}");
+            assert_eq!(sharing.shared_with(&nobody), without, "{reuse:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ pub const ASKS_FOR_PASSWORD: &str = "the backend asks for a password itself, and
      pass if it has the same users, or let it ask for none";
 
 /// What follows a grant.
-pub enum Duty {
+pub enum Mode {
     /// The request goes on to a backend.
     Forward(Box<Forwarding>),
     /// The request ends here: it comes from a proxy that asks whether its client may pass.
@@ -42,41 +42,41 @@ impl Forwarding {
     }
 }
 
-impl Duty {
+impl Mode {
     /// Whether a granted request could be dealt with; the error says why not.
     pub fn ready(&self) -> Result<(), String> {
         match self {
-            Duty::Forward(forwarding) => forwarding.relay.reachable(),
-            Duty::Confirm => Ok(()),
+            Mode::Forward(forwarding) => forwarding.relay.reachable(),
+            Mode::Confirm => Ok(()),
         }
     }
 
     /// How the backends are, in order; there are none where nothing is forwarded.
     pub fn backends(&self) -> Vec<BackendStanding> {
         match self {
-            Duty::Forward(forwarding) => forwarding.relay.standing(),
-            Duty::Confirm => Vec::new(),
+            Mode::Forward(forwarding) => forwarding.relay.standing(),
+            Mode::Confirm => Vec::new(),
         }
     }
 
     /// What transfers hold in large buffers and pipes, in bytes.
     pub fn buffered(&self) -> usize {
         match self {
-            Duty::Forward(forwarding) => forwarding.relay.buffered(),
-            Duty::Confirm => 0,
+            Mode::Forward(forwarding) => forwarding.relay.buffered(),
+            Mode::Confirm => 0,
         }
     }
 
     /// Gives up what has been idle for long.
     pub fn prune(&self) {
-        if let Duty::Forward(forwarding) = self {
+        if let Mode::Forward(forwarding) = self {
             forwarding.relay.prune();
         }
     }
 
     /// Looks after the backend at this place for ever; returns at once if there is none.
     pub fn watch(&self, place: usize) {
-        if let Duty::Forward(forwarding) = self {
+        if let Mode::Forward(forwarding) = self {
             forwarding.relay.watch(place);
         }
     }
@@ -84,16 +84,16 @@ impl Duty {
     /// The form of answers of our own. The path is nothing to an auth service: it is the proxy's, not the registry's.
     pub(super) fn form(&self, is_registry: bool) -> Form {
         match self {
-            Duty::Forward(_) if is_registry => Form::Oci,
-            Duty::Forward(_) => Form::Plain,
-            Duty::Confirm => Form::AuthService,
+            Mode::Forward(_) if is_registry => Form::Oci,
+            Mode::Forward(_) => Form::Plain,
+            Mode::Confirm => Form::AuthService,
         }
     }
 
     /// Whether an announced body is sure to come. A proxy that asks keeps it, and nginx announces it all the same unless it
     /// is configured not to; its next request on the connection must not be taken for that body.
     pub(super) fn gets_bodies(&self) -> bool {
-        matches!(self, Duty::Forward(_))
+        matches!(self, Mode::Forward(_))
     }
 
     /// Whether this has to be said as a plain 401. nginx's `auth_request` makes a 500 of all but 2xx, 401 and 403, so that
@@ -103,7 +103,7 @@ impl Duty {
     pub(super) fn conceals(&self, refusal: &Refusal) -> bool {
         matches!(
             (self, refusal),
-            (Duty::Confirm, Refusal::TooManyRequests { .. })
+            (Mode::Confirm, Refusal::TooManyRequests { .. })
         )
     }
 }
@@ -113,8 +113,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn gate() -> Duty {
-        Duty::Forward(Box::new(Forwarding {
+    fn gate() -> Mode {
+        Mode::Forward(Box::new(Forwarding {
             relay: Relay::new(Vec::new(), Duration::ZERO, Duration::ZERO),
             authorization: BackendAuthorization::Drop,
             told: Seldom::default(),
@@ -123,32 +123,32 @@ mod tests {
 
     #[test]
     fn an_auth_service_talks_to_proxies_whatever_the_path() {
-        for (duty, is_registry, form) in [
+        for (mode, is_registry, form) in [
             (gate(), true, Form::Oci),
             (gate(), false, Form::Plain),
-            (Duty::Confirm, true, Form::AuthService),
-            (Duty::Confirm, false, Form::AuthService),
+            (Mode::Confirm, true, Form::AuthService),
+            (Mode::Confirm, false, Form::AuthService),
         ] {
-            assert_eq!(duty.form(is_registry), form);
+            assert_eq!(mode.form(is_registry), form);
         }
     }
 
     #[test]
     fn only_the_throttled_of_an_auth_service_are_told_something_else() {
         let throttled = Refusal::TooManyRequests { retry_after: 9 };
-        assert!(Duty::Confirm.conceals(&throttled));
+        assert!(Mode::Confirm.conceals(&throttled));
         assert!(!gate().conceals(&throttled));
-        assert!(!Duty::Confirm.conceals(&Refusal::Unsure { retry_after: 1 }));
-        assert!(!Duty::Confirm.conceals(&Refusal::Denied));
+        assert!(!Mode::Confirm.conceals(&Refusal::Unsure { retry_after: 1 }));
+        assert!(!Mode::Confirm.conceals(&Refusal::Denied));
     }
 
     #[test]
     fn a_proxy_keeps_the_body() {
-        assert!(gate().gets_bodies() && !Duty::Confirm.gets_bodies());
+        assert!(gate().gets_bodies() && !Mode::Confirm.gets_bodies());
     }
 
     #[test]
     fn an_auth_service_waits_for_no_backend() {
-        assert_eq!(Duty::Confirm.ready(), Ok(()));
+        assert_eq!(Mode::Confirm.ready(), Ok(()));
     }
 }

@@ -25,18 +25,18 @@ pub fn start(
     mut self_signed: Option<SelfSigned>,
     certificates: Option<Arc<Certificates>>,
 ) -> io::Result<()> {
-    for place in 0..service.duty.backends().len() {
+    for place in 0..service.mode.backends().len() {
         let service = Arc::clone(&service);
         thread::Builder::new()
             .name("watch".into())
-            .spawn(move || service.duty.watch(place))?;
+            .spawn(move || service.mode.watch(place))?;
     }
     let rounds = move || {
         for round in 1_u32.. {
             thread::sleep(ROUND);
             give_memory_back();
             if round.is_multiple_of(ROUNDS_A_PRUNING) {
-                service.duty.prune();
+                service.mode.prune();
             }
             if round.is_multiple_of(ROUNDS_A_LOOK)
                 && let (Some(own), Some(certificates)) = (&mut self_signed, &certificates)
@@ -46,7 +46,7 @@ pub fn start(
         }
     };
     thread::Builder::new()
-        .name("caretaker".into())
+        .name("maintenance".into())
         .spawn(rounds)
         .map(drop)
 }
