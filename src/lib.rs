@@ -43,6 +43,7 @@ pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod terminal;
+mod text;
 
 #[cfg(any(test, fuzzing))]
 pub mod properties;

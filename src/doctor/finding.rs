@@ -4,7 +4,8 @@
 
 use std::io::{self, Write};
 
-use crate::log::{harmless, harmless_in_json};
+use crate::log::{bounded, harmless};
+use crate::text::Object;
 
 /// A step that did not simply go well.
 #[derive(Debug)]
@@ -89,15 +90,15 @@ fn json(step: &str, found: &Found) -> String {
         }) => ("wrong", Some(problem), said, Some(remedy)),
         Err(Unwell::Skipped(said)) => ("skipped", None, said, None),
     };
-    let mut text = format!("{{\"step\":\"{step}\",\"result\":\"{result}\"");
-    if let Some(problem) = problem {
-        text.push_str(&format!(",\"problem\":\"{problem}\""));
-    }
-    text.push_str(&format!(",\"message\":\"{}\"", harmless_in_json(said)));
-    if let Some(remedy) = remedy {
-        text.push_str(&format!(",\"remedy\":\"{}\"", harmless_in_json(remedy)));
-    }
-    text.push_str("}\n");
+    let mut text = String::new();
+    Object::new(&mut text)
+        .text("step", step)
+        .text("result", result)
+        .maybe("problem", problem)
+        .text("message", bounded(said))
+        .maybe("remedy", remedy.map(|remedy| bounded(remedy)))
+        .end();
+    text.push('\n');
     text
 }
 

@@ -9,6 +9,7 @@ use super::date::http_date;
 use super::framing::Version;
 use super::grammar::is_clean_value;
 use super::refusal::Refusal;
+use crate::text::Object;
 
 /// What `Allow` says where CONNECT or TRACE was asked for.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -79,14 +80,25 @@ impl Refusal {
     }
 
     fn json(&self) -> String {
-        let detail = self.retry_after().map_or("null".to_owned(), |seconds| {
-            format!("{{\"retry_after\":{seconds}}}")
-        });
-        format!(
-            "{{\"errors\":[{{\"code\":{},\"message\":{},\"detail\":{detail}}}]}}\n",
-            json_string(self.code()),
-            json_string(self.message())
-        )
+        let mut body = String::new();
+        Object::new(&mut body)
+            .member("errors", |out| {
+                out.push('[');
+                Object::new(out)
+                    .text("code", self.code())
+                    .text("message", self.message())
+                    .member("detail", |out| match self.retry_after() {
+                        Some(seconds) => {
+                            Object::new(out).number("retry_after", seconds.into()).end()
+                        }
+                        None => out.push_str("null"),
+                    })
+                    .end();
+                out.push(']');
+            })
+            .end();
+        body.push('\n');
+        body
     }
 }
 
@@ -150,23 +162,6 @@ pub fn basic_challenge(realm: &str) -> String {
     }
     challenge.push('"');
     challenge
-}
-
-/// RFC 8259, 7.
-fn json_string(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            control if control.is_control() => {
-                quoted.push_str(&format!("\\u{:04x}", u32::from(control)))
-            }
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// Writing to memory cannot fail.

@@ -3,12 +3,10 @@
 //! All text in it is hostile, except the request id and the note, and is escaped all the same. It holds no credential:
 //! none is passed here, and what looks like one in a target is shortened.
 
-use super::{clock, escape, query};
+use super::{clock, query};
 use crate::net::Peer;
-use std::{
-    fmt::Write as _,
-    time::{Duration, SystemTime},
-};
+use crate::text::{Object, escape};
+use std::time::{Duration, SystemTime};
 
 /// The longest part of a target in a line; no client of a registry needs so much.
 const LONGEST_TARGET: usize = 2048;
@@ -99,12 +97,11 @@ impl Access<'_> {
         escape::quoted(line, escape::cut(self.method.as_bytes(), LONGEST_WORD));
         line.push(' ');
         self.write_target(|part| escape::quoted(line, part));
-        let milliseconds = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX);
         for (before, number) in [
             ("\" ", self.status.into()),
             (" up=", self.up),
             (" down=", self.down),
-            (" ms=", milliseconds),
+            (" ms=", self.milliseconds()),
         ] {
             line.push_str(before);
             line.push_str(itoa::Buffer::new().format(number));
@@ -124,46 +121,43 @@ impl Access<'_> {
     }
 
     fn write_json_at(&self, line: &mut String, now: SystemTime) {
-        line.push_str("{\"time\":\"");
-        clock::write_milliseconds(line, now);
-        line.push_str("\",\"peer\":\"");
-        self.peer.push_to(line);
-        line.push_str("\",\"user\":");
+        let word = |text| escape::cut(text, LONGEST_WORD);
+        let mut object = Object::new(line);
+        object
+            .escaped("time", |line| clock::write_milliseconds(line, now))
+            .escaped("peer", |line| self.peer.push_to(line));
         match self.user {
-            Some(user) if !self.claimed => json_word(line, "", user),
-            _ => line.push_str("null"),
-        }
-        json_word(line, ",\"method\":", self.method.as_bytes());
-        line.push_str(",\"target\":\"");
-        self.write_target(|part| escape::json(line, part));
-        let _ = write!(
-            line,
-            "\",\"status\":{},\"up\":{},\"down\":{},\"ms\":{}",
-            self.status,
-            self.up,
-            self.down,
-            self.elapsed.as_millis()
-        );
-        json_word(line, ",\"id\":", self.request_id.as_bytes());
-        if let Some(user) = self.user.filter(|_| self.claimed) {
-            json_word(line, ",\"claimed\":", user);
-        }
-        if let Some(note) = self.note {
-            json_word(line, ",\"note\":", note.as_bytes());
-        }
+            Some(user) if !self.claimed => object.text("user", word(user)),
+            _ => object.member("user", |line| line.push_str("null")),
+        };
+        object
+            .text("method", word(self.method.as_bytes()))
+            .escaped("target", |line| {
+                self.write_target(|part| escape::json(line, part));
+            })
+            .number("status", self.status.into())
+            .number("up", self.up)
+            .number("down", self.down)
+            .number("ms", self.milliseconds())
+            .text("id", word(self.request_id.as_bytes()))
+            .maybe("claimed", self.user.filter(|_| self.claimed).map(word))
+            .maybe("note", self.note.map(|note| word(note.as_bytes())));
         if let Some(registry) = self.registry {
-            json_word(line, ",\"action\":", registry.action.as_bytes());
-            for (name, word) in [
-                (",\"repository\":", registry.repository),
-                (",\"reference\":", registry.reference),
-                (",\"digest\":", registry.digest),
+            object.text("action", registry.action);
+            for (name, text) in [
+                ("repository", registry.repository),
+                ("reference", registry.reference),
+                ("digest", registry.digest),
             ] {
-                if let Some(word) = word {
-                    json_word(line, name, word.as_bytes());
-                }
+                object.maybe(name, text.map(|text| word(text.as_bytes())));
             }
         }
-        line.push_str("}\n");
+        object.end();
+        line.push('\n');
+    }
+
+    fn milliseconds(&self) -> u64 {
+        u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn write_target(&self, mut write: impl FnMut(&[u8])) {
@@ -178,13 +172,6 @@ impl Access<'_> {
             room -= shown.len();
         });
     }
-}
-
-fn json_word(line: &mut String, name: &str, word: &[u8]) {
-    line.push_str(name);
-    line.push('"');
-    escape::json(line, escape::cut(word, LONGEST_WORD));
-    line.push('"');
 }
 
 #[cfg(test)]

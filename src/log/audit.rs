@@ -2,8 +2,8 @@
 //!
 //! All text in them is hostile, and escaped so that no name can say something else than who it is.
 
-use super::escape;
 use crate::net::Peer;
+use crate::text::{Object, escape};
 use std::fmt::Write as _;
 
 /// A longer name is cut.
@@ -93,36 +93,25 @@ impl Audit<'_> {
         text
     }
 
-    /// The same as fields of JSON, each with a comma before it.
-    pub(super) fn fields(&self, peer: Peer, request_id: &str) -> String {
-        let mut out = String::new();
-        let mut field = |name: &str, value: &[u8]| {
-            let _ = write!(out, ",\"{name}\":\"");
-            escape::json(&mut out, escape::cut(value, LONGEST_NAME));
-            out.push('"');
-        };
+    /// The same as members of an object.
+    pub(super) fn add_to(&self, object: &mut Object<'_>, peer: Peer, request_id: &str) {
+        let name = |text| escape::cut(text, LONGEST_NAME);
         match self {
-            Audit::Done(deed) => {
-                field("event", deed.verb.action().as_bytes());
-                if let Some(user) = deed.user {
-                    field("user", user);
-                }
-                field("repository", deed.repository.as_bytes());
-                if let Some(reference) = deed.reference {
-                    field("reference", reference.as_bytes());
-                }
-                if let Some(digest) = deed.digest {
-                    field("digest", digest.as_bytes());
-                }
-            }
-            Audit::LoginRefused(claimed) => {
-                field("event", b"login-refused");
-                field("claimed", claimed);
-            }
+            Audit::Done(deed) => object
+                .text("event", deed.verb.action())
+                .maybe("user", deed.user.map(name))
+                .text("repository", name(deed.repository.as_bytes()))
+                .maybe(
+                    "reference",
+                    deed.reference.map(|text| name(text.as_bytes())),
+                )
+                .maybe("digest", deed.digest.map(|text| name(text.as_bytes()))),
+            Audit::LoginRefused(claimed) => object
+                .text("event", "login-refused")
+                .text("claimed", name(claimed)),
         }
-        field("peer", peer.to_string().as_bytes());
-        field("id", request_id.as_bytes());
-        out
+        .text("peer", peer.to_string())
+        .text("id", name(request_id.as_bytes()));
     }
 }
 
@@ -132,6 +121,14 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     const PEER: Peer = Peer::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)));
+
+    fn fields(audit: &Audit<'_>) -> String {
+        let mut out = String::new();
+        let mut object = Object::new(&mut out);
+        audit.add_to(&mut object, PEER, "9f");
+        object.end();
+        out
+    }
 
     fn deed(verb: Verb) -> Deed<'static> {
         Deed {
@@ -178,9 +175,9 @@ mod tests {
     #[test]
     fn the_fields_say_the_same() {
         assert_eq!(
-            Audit::Done(deed(Verb::Pushed)).fields(PEER, "9f"),
-            ",\"event\":\"push\",\"user\":\"alice\",\"repository\":\"team/app\",\"reference\":\"1.2\",\
-             \"digest\":\"sha256:ab\",\"peer\":\"10.0.0.7\",\"id\":\"9f\""
+            fields(&Audit::Done(deed(Verb::Pushed))),
+            "{\"event\":\"push\",\"user\":\"alice\",\"repository\":\"team/app\",\"reference\":\"1.2\",\
+             \"digest\":\"sha256:ab\",\"peer\":\"10.0.0.7\",\"id\":\"9f\"}"
         );
     }
 
@@ -197,7 +194,7 @@ mod tests {
             let sentence = audit.sentence(PEER);
             assert!(!sentence.contains("pushed x"), "{sentence}");
             assert!(!sentence.chars().any(char::is_control), "{sentence}");
-            let fields = audit.fields(PEER, "9f");
+            let fields = fields(&audit);
             assert!(!fields.chars().any(char::is_control), "{fields}");
             assert!(fields.contains("<0>\\\"}"), "{fields}");
         }

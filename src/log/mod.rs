@@ -8,7 +8,6 @@
 mod access;
 mod audit;
 mod clock;
-mod escape;
 mod journal;
 mod query;
 mod queue;
@@ -25,6 +24,7 @@ pub use seldom::Seldom;
 use self::queue::{Queue, Target, Weight};
 use self::recent::Ring;
 use crate::net::Peer;
+use crate::text::{Object, escape};
 use ::log::{Level, LevelFilter, Metadata, Record};
 use std::{
     cell::RefCell,
@@ -78,15 +78,13 @@ pub fn access(access: &Access<'_>) {
 /// A text that others had a hand in as it may be shown to a person: one line without control characters, bounded.
 pub fn harmless(text: &str) -> String {
     let mut line = String::new();
-    escape::message(&mut line, escape::cut(text.as_bytes(), LONGEST_MESSAGE));
+    escape::message(&mut line, bounded(text));
     line
 }
 
-/// The same for a string of JSON, without its quotes.
-pub fn harmless_in_json(text: &str) -> String {
-    let mut line = String::new();
-    escape::json(&mut line, escape::cut(text.as_bytes(), LONGEST_MESSAGE));
-    line
+/// No more of a text than a message may have.
+pub(crate) fn bounded(text: &str) -> &[u8] {
+    escape::cut(text.as_bytes(), LONGEST_MESSAGE)
 }
 
 /// Whether lines are JSON.
@@ -97,15 +95,11 @@ pub fn is_json() -> bool {
 /// Says who did what, as a message. A flood of these leaves room for others.
 pub fn audit(audit: &Audit<'_>, peer: Peer, request_id: &str) {
     let Some(logs) = LOGS.get() else { return };
-    let fields = match logs.format {
-        Format::Text => String::new(),
-        Format::Json => audit.fields(peer, request_id),
-    };
     let sentence = audit.sentence(peer);
     let said = Said {
         level: Level::Info,
         text: sentence.as_bytes(),
-        fields: &fields,
+        audit: Some((audit, peer, request_id)),
     };
     said.push(logs, Weight::Half);
 }
@@ -186,7 +180,7 @@ fn message(logs: &Logs, level: Level, text: &str) {
     let said = Said {
         level,
         text: text.as_bytes(),
-        fields: "",
+        audit: None,
     };
     RECENT.keep(SystemTime::now(), level, said.text);
     said.push(logs, Weight::Full);
@@ -196,8 +190,8 @@ fn message(logs: &Logs, level: Level, text: &str) {
 struct Said<'a> {
     level: Level,
     text: &'a [u8],
-    /// More fields for JSON, each with a comma before it.
-    fields: &'a str,
+    /// What JSON says member by member too: what was done, by whom, and the request's name.
+    audit: Option<(&'a Audit<'a>, Peer, &'a str)>,
 }
 
 impl Said<'_> {
@@ -221,15 +215,20 @@ impl Said<'_> {
                 escape::message(line, text);
             }
             Format::Json => {
-                line.push_str("{\"time\":\"");
-                clock::write_milliseconds(line, now);
-                line.push_str(match self.level {
-                    Level::Error => "\",\"level\":\"error\",\"message\":\"",
-                    Level::Warn => "\",\"level\":\"warn\",\"message\":\"",
-                    _ => "\",\"level\":\"info\",\"message\":\"",
-                });
-                escape::json(line, text);
-                let _ = write!(line, "\"{}}}", self.fields);
+                let level = match self.level {
+                    Level::Error => "error",
+                    Level::Warn => "warn",
+                    _ => "info",
+                };
+                let mut object = Object::new(line);
+                object
+                    .escaped("time", |line| clock::write_milliseconds(line, now))
+                    .text("level", level)
+                    .text("message", text);
+                if let Some((audit, peer, request_id)) = self.audit {
+                    audit.add_to(&mut object, peer, request_id);
+                }
+                object.end();
             }
         }
         line.push('\n');
@@ -279,7 +278,7 @@ mod tests {
         let said = Said {
             level,
             text: text.as_bytes(),
-            fields: "",
+            audit: None,
         };
         said.write(&mut line, format, SystemTime::UNIX_EPOCH);
         line

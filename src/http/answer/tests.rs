@@ -188,11 +188,3 @@ fn a_realm_cannot_leave_its_quotes() {
         "Basic realm=\"a \\\"b\\\" \\\\cd\""
     );
 }
-
-#[test]
-fn strings_are_json() {
-    assert_eq!(
-        json_string("a\"b\\c\n\u{1}\u{7f}\u{e9}"),
-        "\"a\\\"b\\\\c\\u000a\\u0001\\u007f\u{e9}\""
-    );
-}

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 /// For a place between quotes: `"` and `\` are escaped, bytes that may not be shown are `\xNN`.
-pub(super) fn quoted(out: &mut String, bytes: &[u8]) {
+pub(crate) fn quoted(out: &mut String, bytes: &[u8]) {
     escape(out, bytes, |out, c| match c {
         '"' => out.push_str("\\\""),
         '\\' => out.push_str("\\\\"),
@@ -15,7 +15,7 @@ pub(super) fn quoted(out: &mut String, bytes: &[u8]) {
 }
 
 /// For a column without quotes: blanks are escaped too, and a text that would look like none.
-pub(super) fn column(out: &mut String, bytes: &[u8]) {
+pub(crate) fn column(out: &mut String, bytes: &[u8]) {
     match bytes {
         b"" => out.push_str("\"\""),
         b"-" => out.push_str("\\x2d"),
@@ -31,7 +31,7 @@ pub(super) fn column(out: &mut String, bytes: &[u8]) {
 }
 
 /// For the end of a line: quotes and backslashes stay, since our own text is around them.
-pub(super) fn message(out: &mut String, bytes: &[u8]) {
+pub(crate) fn message(out: &mut String, bytes: &[u8]) {
     escape(out, bytes, |out, c| match c {
         '"' | '\\' => out.push(c),
         '\n' => out.push_str("\\n"),
@@ -40,7 +40,7 @@ pub(super) fn message(out: &mut String, bytes: &[u8]) {
 }
 
 /// For a string of JSON. What is not UTF-8 becomes the text `\xNN`.
-pub(super) fn json(out: &mut String, bytes: &[u8]) {
+pub(crate) fn json(out: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
@@ -65,7 +65,7 @@ pub(super) fn json(out: &mut String, bytes: &[u8]) {
 }
 
 /// At most `longest` bytes; a character cut in two is shown as its bytes.
-pub(super) fn cut(bytes: &[u8], longest: usize) -> &[u8] {
+pub(crate) fn cut(bytes: &[u8], longest: usize) -> &[u8] {
     bytes.get(..longest).unwrap_or(bytes)
 }
 

@@ -1,0 +1,6 @@
+//! Text that others had a hand in, as it may be shown: in a line of the log, on a terminal, in JSON.
+
+pub(crate) mod escape;
+mod json;
+
+pub(crate) use json::Object;
