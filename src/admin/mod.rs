@@ -8,11 +8,11 @@
 
 mod clients;
 mod page;
+mod watched;
 
 use std::io;
 use std::net::{IpAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -23,10 +23,11 @@ use tiny_http::{HTTPVersion, Header, Response};
 use crate::config;
 use crate::connection::Service;
 use crate::http::{RequestHead, Version};
-use crate::metrics::{self, BackendStanding, BackendState, Standing};
+use crate::metrics::{self, BackendStanding, BackendState};
 use crate::net::{Host, HostPort};
 use crate::stream::{SocketFile, bind_unix};
 use clients::{Clients, LONGEST_HEAD, Reply, Unfit};
+pub use watched::Watched;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -51,18 +52,6 @@ enum Hosts {
     OwnAlone,
     /// Any: no browser comes to a Unix socket, and who insists on another address may have given it a name.
     Any,
-}
-
-/// What there is to be told.
-pub struct Watched {
-    /// What every connection shares.
-    pub service: Arc<Service>,
-    /// Where clients are accepted.
-    pub listening: Vec<String>,
-    /// The password file, if one decides.
-    pub password_file: Option<PathBuf>,
-    /// How things stand at the moment.
-    pub standing: Box<dyn Fn() -> Standing + Send>,
 }
 
 impl Admin {

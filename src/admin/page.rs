@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Watched;
+use super::watched::Watched;
 use crate::log;
 use crate::metrics::{self, BackendStanding, BackendState, Login, Process, Status};
 use crate::tls;

@@ -21,6 +21,7 @@ use crate::{
     terminal::{Output, complain},
 };
 use argh::FromArgs;
+use split::Stop;
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
 /// Does what the arguments say; the first one is the program's name.
@@ -44,17 +45,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(WRONG_USAGE)
         }
     }
-}
-
-/// Why there is no command to run.
-#[derive(Debug)]
-enum Stop {
-    /// Something was asked that has its answer right here.
-    Tell(String),
-    /// Nothing was asked; here is the help.
-    Nothing(String),
-    /// Wrong usage, and the command whose help says more.
-    Wrong { message: String, see: String },
 }
 
 /// The command, and what is odd about the way it was written.

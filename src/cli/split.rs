@@ -3,9 +3,20 @@
 //!
 //! It knows which flags there are and whether they take a value, from argh's own tables, and not what they mean.
 
-use super::{Stop, commands::Top};
+use super::commands::Top;
 use crate::config::{Kind, by_name, nearest, redact, switch};
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
+
+/// Why there is no command to run.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Something was asked that has its answer right here.
+    Tell(String),
+    /// Nothing was asked; here is the help.
+    Nothing(String),
+    /// Wrong usage, and the command whose help says more.
+    Wrong { message: String, see: String },
+}
 
 /// What argh is given.
 #[derive(Debug, Default, PartialEq, Eq)]

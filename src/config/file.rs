@@ -7,7 +7,6 @@
 
 use super::{
     fault::{Fault, Origin, Place},
-    source::Given,
     table::{Id, Kind, by_name, nearest, settings_table},
 };
 use crate::files;
@@ -16,6 +15,13 @@ use std::{
     io::{self, Read},
     path::Path,
 };
+
+/// One value as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) text: String,
+    pub(crate) place: Place,
+}
 
 /// A configuration has a few dozen lines; what is larger is another file.
 const LARGEST: u64 = 1 << 20;

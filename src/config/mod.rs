@@ -18,9 +18,11 @@ mod values;
 
 pub use endpoint::{Admin, AuthBackend, Backend, Listen};
 pub use fault::{Fault, Origin, Place, Placed, in_order};
-pub use settings::{BackendAuthorization, Pair, Paths, Purpose, Settings, Timeouts};
+pub use settings::{Pair, Purpose, Settings, Timeouts};
 pub use source::Flags;
 pub use table::{Id, Kind, Scope, Setting, by_name, settings_table};
+
+pub use values::{BackendAuthorization, Paths};
 
 pub(crate) use fault::redact;
 pub(crate) use table::{nearest, settings_of_auth, with_settings, with_settings_of_auth};

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
+use super::file::Given;
 use super::file::{Lines, PEM, parse};
-use super::source::Given;
 use super::{Fault, Id, Kind, Place, Purpose, Setting, Settings};
 
 const BOM: &str = "\u{feff}";

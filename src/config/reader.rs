@@ -5,7 +5,8 @@
 
 use super::{
     fault::{Fault, Origin, Place, Placed, is_content},
-    source::{Given, Sources},
+    file::Given,
+    source::Sources,
     table::Id,
 };
 

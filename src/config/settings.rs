@@ -3,6 +3,7 @@
 //! It knows what each setting means on its own and beside the others; where they come from is `source`. Every fault is
 //! found before any is reported.
 
+use super::values::{BackendAuthorization, Paths};
 use super::{
     checks,
     endpoint::{Admin, AuthBackend, Backend, Listen},
@@ -104,28 +105,6 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Requests in flight after the signal to stop.
     pub drain: Duration,
-}
-
-/// What the backend sees of the client's credentials.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum BackendAuthorization {
-    /// Nothing.
-    #[default]
-    Drop,
-    /// `Basic user:`, without the password.
-    User,
-    /// The client's field.
-    Pass,
-}
-
-/// Where paths are refused that two programs could read differently.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Paths {
-    /// Wherever the path decides.
-    #[default]
-    Strict,
-    /// Under `/v2/` alone: an API that is asked about each path copes with the rest.
-    AsSent,
 }
 
 /// What the settings are for, which says what may be missing.

@@ -3,6 +3,7 @@
 //! It must not know what a value means. The environment may hold anything, also what is not UTF-8 and what others put
 //! there under our prefix.
 
+use super::file::Given;
 use super::{
     fault::{Fault, Origin, Place, is_content},
     file,
@@ -15,13 +16,6 @@ const PREFIX: &str = "PORTREEVE_";
 
 /// The values of flags, in the order in which they were typed.
 pub type Flags = Vec<(&'static Setting, String)>;
-
-/// One value as it was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Given {
-    pub(crate) text: String,
-    pub(crate) place: Place,
-}
 
 /// The winning values of all settings, and what is wrong so far.
 #[derive(Debug, Default)]

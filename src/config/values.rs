@@ -2,10 +2,31 @@
 //!
 //! It must not know which setting a value is for, nor repeat the value, which the fault quotes already.
 
-use super::{BackendAuthorization, Paths};
 use crate::log::Format;
 use crate::net::is_name;
 use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+/// What the backend sees of the client's credentials.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BackendAuthorization {
+    /// Nothing.
+    #[default]
+    Drop,
+    /// `Basic user:`, without the password.
+    User,
+    /// The client's field.
+    Pass,
+}
+
+/// Where paths are refused that two programs could read differently.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Paths {
+    /// Wherever the path decides.
+    #[default]
+    Strict,
+    /// Under `/v2/` alone: an API that is asked about each path copes with the rest.
+    AsSent,
+}
 
 /// A day; what is meant to be longer is a slip.
 const LONGEST_SECONDS: u32 = 86_400;

@@ -3,7 +3,7 @@
 use super::asker::Asker;
 use super::finding::{Found, Unwell};
 use super::line::Answer;
-use super::{Visit, not_tried};
+use super::visit::{Visit, not_tried};
 use crate::gate::auth::basic_of;
 
 const OPEN: &str = "close it at once: let nothing reach the registry but through the gate, and see what stands before it";

@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 
 use super::finding::{Found, Unwell};
 use super::line::{Ask, Line, Sent, Unanswered};
-use super::{Visit, not_tried};
+use super::visit::{Visit, not_tried};
 use crate::net::Host;
 use crate::tls::{self, Issuer, Presented};
 

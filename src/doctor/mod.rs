@@ -12,23 +12,20 @@ mod line;
 mod location;
 mod reach;
 mod upload;
+mod visit;
 mod words;
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use crate::config::Backend;
 use crate::gate::auth::basic_of;
 use crate::passwd::ask::{self, Times};
-use crate::tls::Presented;
-use asker::Asker;
 use finding::{Found, Unwell, tell};
-use line::{Answer, Ask, Line, Sent};
 use location::Place;
+use visit::Visit;
 
 pub use finding::Form;
 
@@ -100,30 +97,6 @@ const WRONG_WITH_ALL: [&str; 7] = [
 /// The step that asks the first question.
 const FIRST_QUESTION: &str = "challenge";
 
-/// What is known so far.
-struct Visit {
-    place: Place,
-    /// Where to push.
-    repository: String,
-    /// The value of `Authorization`.
-    authorization: Option<Zeroizing<Vec<u8>>>,
-    user: String,
-    /// The certificates that count as roots, or why there are none.
-    roots: Result<Vec<CertificateDer<'static>>, String>,
-    ca: Option<PathBuf>,
-    addresses: Vec<SocketAddr>,
-    address: Option<SocketAddr>,
-    presented: Option<Presented>,
-    /// Present as soon as requests may go out.
-    line: Option<Line>,
-    /// Whether a password may go with them.
-    may_log_in: bool,
-    logged_in: bool,
-    /// Who answered 401 to those whose password was not tried yet: the gate.
-    askers: Vec<Asker>,
-    upload: upload::Upload,
-}
-
 /// The URL as it was typed: a scheme may be missing, as in the name of an image. An error is one in usage.
 pub fn url(text: &str) -> Result<String, String> {
     place(text).map(|place| format!("{}://{}", place.scheme(), place.host_port))
@@ -168,7 +141,7 @@ fn place(text: &str) -> Result<Place, String> {
 
 /// Examines, and tells on `out` as it goes. An error is exit status 1 too, and was not printed.
 pub fn run(request: &DoctorRequest, out: &mut dyn Write) -> Result<Health, String> {
-    let mut visit = Visit::new(request)?;
+    let mut visit = first_visit(request)?;
     let written = |error| format!("cannot write to standard output: {error}");
     let mut wrong = 0;
     let mut wrong_with_all = None;
@@ -203,75 +176,43 @@ pub fn run(request: &DoctorRequest, out: &mut dyn Write) -> Result<Health, Strin
     })
 }
 
-impl Visit {
-    fn new(request: &DoctorRequest) -> Result<Visit, String> {
-        let place = place(&request.url)?;
-        let roots = if place.tls {
-            crate::tls::trust_anchors(request.ca.as_deref())
-        } else {
-            Ok(Vec::new())
-        };
-        if let (Err(reason), Some(ca)) = (&roots, &request.ca) {
-            return Err(format!("{ca:?}: {reason}"));
+/// Nothing is known yet but what was asked for.
+fn first_visit(request: &DoctorRequest) -> Result<Visit, String> {
+    let place = place(&request.url)?;
+    let roots = if place.tls {
+        crate::tls::trust_anchors(request.ca.as_deref())
+    } else {
+        Ok(Vec::new())
+    };
+    if let (Err(reason), Some(ca)) = (&roots, &request.ca) {
+        return Err(format!("{ca:?}: {reason}"));
+    }
+    let user = request.user.clone().unwrap_or_default();
+    let authorization = match &request.user {
+        None => None,
+        Some(user) => {
+            let password = if request.password_stdin {
+                ask::from_stdin()?
+            } else {
+                ask::from_terminal(user, Times::Once, "--password-stdin")?
+            };
+            Some(Zeroizing::new(basic_of(user.as_bytes(), &password)))
         }
-        let user = request.user.clone().unwrap_or_default();
-        let authorization = match &request.user {
-            None => None,
-            Some(user) => {
-                let password = if request.password_stdin {
-                    ask::from_stdin()?
-                } else {
-                    ask::from_terminal(user, Times::Once, "--password-stdin")?
-                };
-                Some(Zeroizing::new(basic_of(user.as_bytes(), &password)))
-            }
-        };
-        Ok(Visit {
-            place,
-            repository: request.repository.clone(),
-            authorization,
-            user,
-            roots,
-            ca: request.ca.clone(),
-            addresses: Vec::new(),
-            address: None,
-            presented: None,
-            line: None,
-            may_log_in: false,
-            logged_in: false,
-            askers: Vec::new(),
-            upload: upload::Upload::default(),
-        })
-    }
-
-    fn ask(
-        &self,
-        method: &str,
-        target: &str,
-        authorization: Option<&[u8]>,
-    ) -> Result<Answer, Unwell> {
-        self.send(&Ask {
-            method,
-            target,
-            authorization,
-            range: None,
-            body: Sent::Nothing,
-        })
-    }
-
-    fn send(&self, ask: &Ask<'_>) -> Result<Answer, Unwell> {
-        let line = self.line.as_ref().ok_or_else(not_tried)?;
-        line.ask(ask).map_err(|reason| {
-            Unwell::wrong(
-                "no-answer",
-                format!("{} {}: {reason}", ask.method, line::shown(ask.target.as_bytes())),
-                "look at the gate's messages and its log, and at what stands between here and there",
-            )
-        })
-    }
-}
-
-/// Of a step whose ground was taken away by one before it.
-fn not_tried() -> Unwell {
-    Unwell::Skipped("not tried".to_owned())
+    };
+    Ok(Visit {
+        place,
+        repository: request.repository.clone(),
+        authorization,
+        user,
+        roots,
+        ca: request.ca.clone(),
+        addresses: Vec::new(),
+        address: None,
+        presented: None,
+        line: None,
+        may_log_in: false,
+        logged_in: false,
+        askers: Vec::new(),
+        upload: visit::Upload::default(),
+    })
 }

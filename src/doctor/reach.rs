@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::finding::{Found, Unwell};
 use super::line::CONNECT_LIMIT;
-use super::{Visit, not_tried};
+use super::visit::{Visit, not_tried};
 use crate::log::reason;
 use crate::net::LookUp;
 

@@ -6,24 +6,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::access::trouble;
 use super::finding::{Found, Unwell};
 use super::line::{Answer, Ask, Sent, shown};
-use super::{Visit, not_tried};
+use super::visit::{Visit, not_tried};
 
 /// More than 1 MiB in one request: nginx takes no more unless it is told to, and refuses every real layer with 413.
 const LARGE: usize = (1 << 20) + (64 << 10);
-
-/// What a push has come to.
-#[derive(Default)]
-pub(super) struct Upload {
-    /// Where it goes on: path and query.
-    session: Option<String>,
-    /// Another one each time, so that it is really stored.
-    blob: Vec<u8>,
-    digest: String,
-    /// So much of it has arrived.
-    sent: usize,
-    stored: bool,
-    pulled: bool,
-}
 
 pub(super) fn start(visit: &mut Visit) -> Found {
     if !visit.logged_in {

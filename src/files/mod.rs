@@ -12,12 +12,12 @@ use std::path::{Component, Path, PathBuf};
 
 pub use reader::{Obstacle, Reader};
 
+use reader::MOST_LINKS;
+
 use crate::log::reason;
 
 /// Of a file that begins as UTF-16 does.
 pub const UTF_16: &str = "UTF-16, as some programs of Windows write text: save it as UTF-8";
-/// As many as the kernel follows.
-const MOST_LINKS: usize = 40;
 
 /// Why the file at `path` cannot be had, and what to do.
 pub fn why(path: &Path, error: &io::Error) -> String {

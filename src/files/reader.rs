@@ -8,7 +8,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::MOST_LINKS;
+/// As many as the kernel follows.
+pub(super) const MOST_LINKS: usize = 40;
 
 /// One link may hold this many parts, far more than any path has.
 const MOST_PARTS: usize = 256;

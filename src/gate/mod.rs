@@ -5,8 +5,8 @@
 
 pub mod auth;
 pub mod registry;
+mod visit;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -19,6 +19,7 @@ use auth::{
 use crate::http::{PathDecides, Refusal, RequestHead, basic_challenge};
 use crate::metrics::{self, Login};
 use crate::net::Network;
+pub use visit::Visit;
 
 /// An `Authorization` for a password file is this long at most, in bytes.
 const LONGEST_FOR_FILE: usize = 4 * 1024;
@@ -94,21 +95,6 @@ impl Denial {
             note: None,
         }
     }
-}
-
-/// Where a request comes from and how it is called, as far as who decides may ask.
-#[derive(Clone, Copy, Debug)]
-pub struct Visit<'a> {
-    /// The client, behind all trusted proxies.
-    pub client: IpAddr,
-    /// The client, then the proxies that are believed.
-    pub forwarded_for: &'a str,
-    /// `https` or `http`.
-    pub proto: &'a str,
-    /// The host that the client asked for.
-    pub host: &'a str,
-    /// The name of this request.
-    pub request_id: &'a str,
 }
 
 /// Who decides.

@@ -3,6 +3,7 @@
 //! Owns the process: what is started in which order, signals, and the exit status.
 
 mod authority;
+mod bound;
 mod doors;
 mod ephemeral_storage;
 mod exposure;
@@ -30,20 +31,12 @@ use crate::log;
 use crate::metrics;
 use crate::terminal::{complain, tell};
 use authority::Discovery;
+use bound::{Bound, Role};
 use listener::Listener;
 use prepare::{Prepared, Writing, prepare};
 use socket_activation::HandedOver;
 use start::Running;
 use unit::Unit;
-
-/// What the process is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// Stands before backends.
-    Gate,
-    /// Answers proxies that do the rest themselves.
-    AuthService,
-}
 
 /// Is the gate, until a signal ends it.
 pub fn serve(settings: Settings) -> ExitCode {
@@ -160,12 +153,6 @@ pub fn report(faults: &[Fault]) {
     for fault in faults {
         complain(&format!("{priority}{fault}"));
     }
-}
-
-/// Everything that listens.
-struct Bound {
-    listeners: Vec<Listener>,
-    admin: Option<Admin>,
 }
 
 fn bind(

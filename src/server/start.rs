@@ -10,11 +10,12 @@ use std::time::{Duration, Instant, SystemTime};
 use signal_hook::iterator::Signals;
 
 use super::authority::{self, Discovery};
+use super::bound::{Bound, Role};
 use super::doors::Entrance;
 use super::listener::Listener;
 use super::prepare::Prepared;
 use super::reload::{self, Asked, Files};
-use super::{Bound, Role, maintenance, notify};
+use super::{maintenance, notify};
 use crate::admin::{Socket, Watched};
 use crate::config::{Paths, Settings};
 use crate::connection::{

@@ -9,7 +9,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{HTTP_1_1, pem, provider};
+use super::pem;
+use super::provider::{HTTP_1_1, provider};
 use crate::log::reason;
 
 /// TLS 1.2 and 1.3, `http/1.1`, sessions resumed. The other side must chain to a certificate in `ca`, and to no other;

@@ -18,7 +18,8 @@ use rustls::server::ParsedCertificate;
 
 use super::facts::{Facts, date};
 use super::host::Name;
-use super::{pem, provider};
+use super::pem;
+use super::provider::provider;
 
 /// How the common name of every CA made here begins, and so the issuer of every server certificate.
 pub const CA_NAME: &str = "Portreeve private CA of ";

@@ -14,6 +14,7 @@ mod issue;
 mod pair;
 mod pem;
 mod presented;
+mod provider;
 mod reason;
 #[cfg(test)]
 pub(crate) mod scratch;
@@ -22,45 +23,17 @@ mod server;
 mod store;
 mod trouble;
 
-use std::sync::{Arc, LazyLock};
-
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-
 pub use certificates::Certificates;
 pub use client::{client_config, trust_anchors};
 pub use facts::date;
 pub use host::{Name, host_name};
 pub use pair::{Pair, PairFault, Which, load_pair};
 pub use presented::{Issuer, Presented, Recorder, look};
+pub use provider::provider;
 pub use reason::reason;
 pub use self_signed::SelfSigned;
 pub use server::server_config;
 pub use trouble::{trouble, trouble_of};
-
-/// The protocol spoken over TLS here, on both sides (RFC 7301 names it).
-const HTTP_1_1: &[u8] = b"http/1.1";
-
-/// The other one that a client may offer alone, as `curl -0` does.
-const HTTP_1_0: &[u8] = b"http/1.0";
-
-/// What all cryptography of TLS is done with. The process default of rustls is never set and never asked.
-///
-/// The order of the key exchanges is ours: without its feature `prefer-post-quantum` rustls would put the hybrid last,
-/// and a recorded session could be read once somebody has a quantum computer.
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-        Arc::new(CryptoProvider {
-            kx_groups: vec![
-                aws_lc_rs::kx_group::X25519MLKEM768,
-                aws_lc_rs::kx_group::X25519,
-                aws_lc_rs::kx_group::SECP256R1,
-                aws_lc_rs::kx_group::SECP384R1,
-            ],
-            ..aws_lc_rs::default_provider()
-        })
-    });
-    Arc::clone(&PROVIDER)
-}
 
 #[cfg(test)]
 #[allow(clippy::expect_used)]

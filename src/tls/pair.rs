@@ -15,7 +15,8 @@ use rustls::{Error, InconsistentKeys};
 
 use super::client::trust_anchors;
 use super::facts::{Facts, date};
-use super::{pem, provider};
+use super::pem;
+use super::provider::provider;
 
 /// From this long before its end a certificate is worth a word at start: about when an ACME client that works would
 /// have renewed one of 90 days.

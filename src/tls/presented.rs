@@ -16,7 +16,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::facts::Facts;
 use super::issue::CA_NAME;
-use super::{HTTP_1_1, provider};
+use super::provider::{HTTP_1_1, provider};
 
 use crate::lock::EvenIfPoisoned;
 

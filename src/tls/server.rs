@@ -7,7 +7,7 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::version::{TLS12, TLS13};
 
 use super::certificates::Certificates;
-use super::{HTTP_1_0, HTTP_1_1, provider};
+use super::provider::{HTTP_1_0, HTTP_1_1, provider};
 
 /// TLS 1.2 and 1.3, `http/1.1` and `http/1.0`, resumption by tickets (their keys live in this process and change every six hours, so
 /// that it costs no memory per client), and no early data: a replayed `PUT` would be a second one.

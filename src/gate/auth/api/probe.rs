@@ -13,8 +13,8 @@ use super::answer::Answer;
 use super::breaker::Contact;
 use super::call::{Caller, Failure};
 use super::question::Question;
-use crate::gate::Visit;
 use crate::gate::auth::basic_of;
+use crate::gate::visit::Visit;
 use crate::lock::EvenIfPoisoned;
 
 /// Of an API that lets a made-up user in, in letters that nobody passes over.

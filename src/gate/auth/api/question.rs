@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-use crate::gate::Visit;
 use crate::gate::auth::remembered::{Digest, Seal};
+use crate::gate::visit::Visit;
 use crate::http::RequestHead;
 
 /// A question; made for one request and gone with it.
