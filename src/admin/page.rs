@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::watched::Watched;
 use crate::log;
 use crate::metrics::{self, BackendStanding, BackendState, Login, Process, Status};
+use crate::text::escape;
 use crate::tls;
 
 /// Users that are shown.
@@ -161,7 +162,7 @@ fn guarded(html: &mut Html, watched: &Watched, standing: &metrics::Standing) {
     html.text(&watched.service.gatekeeper.about());
     if let Some(file) = &watched.password_file {
         html.raw(" <code>");
-        html.text(&log::shown(file.to_string_lossy().as_bytes()));
+        html.text(&escape::shown(file.to_string_lossy().as_bytes()));
         html.raw("</code>");
     }
     html.raw("</p>");
@@ -189,7 +190,7 @@ fn certificates(html: &mut Html, standing: &metrics::Standing) {
         html.raw("<span class=grow><code>");
         match certificate.names.is_empty() {
             true => html.text("no name"),
-            false => html.text(&log::shown(certificate.names.join(", ").as_bytes())),
+            false => html.text(&escape::shown(certificate.names.join(", ").as_bytes())),
         }
         html.raw("</code> <small>");
         match (certificate.not_after, left) {
@@ -258,7 +259,7 @@ fn users(html: &mut Html) {
     html.raw("<th>requests<th>bytes</tr>");
     for user in &users {
         html.row(
-            &log::shown(&user.name),
+            &escape::shown(&user.name),
             &[&grouped(user.requests), &bytes(user.bytes)],
             false,
         );

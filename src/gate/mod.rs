@@ -202,7 +202,7 @@ impl Gatekeeper {
 
     /// Decides on one request, as far as that needs no waiting.
     pub fn decide(&self, head: &RequestHead, visit: &Visit<'_>) -> Decision {
-        if let Err(refusal) = self.paths.always.check(head) {
+        if let Err(refusal) = self.paths.always.check(head.path()) {
             return Decision::Made(Err(Denial::of(refusal)));
         }
         match &self.authority {
@@ -326,7 +326,7 @@ impl Gatekeeper {
                         claimed: claimed.clone(),
                         ..Denial::of(refusal)
                     };
-                    self.paths.asked_about.check(head).map_err(refused)?;
+                    self.paths.asked_about.check(head.path()).map_err(refused)?;
                 }
                 return Ok(Grant {
                     principal,

@@ -4,7 +4,6 @@
 
 use super::grammar::{is_path_byte, is_unreserved};
 use super::refusal::Refusal;
-use super::request::RequestHead;
 
 /// On which paths something is decided by the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +18,14 @@ pub enum PathDecides {
 
 impl PathDecides {
     /// Refuses a path on which something is decided and that could be read in two ways. Its query is free.
-    pub fn check(self, head: &RequestHead) -> Result<(), Refusal> {
+    pub fn check(self, path: &[u8]) -> Result<(), Refusal> {
         let decides = match self {
             Self::Nowhere => false,
-            Self::InRegistry => head.is_registry(),
+            Self::InRegistry => is_registry(path),
             Self::Everywhere => true,
         };
         match decides {
-            true => read_alike(head.path()),
+            true => read_alike(path),
             false => Ok(()),
         }
     }
@@ -96,8 +95,8 @@ mod tests {
 
     fn checked(rule: PathDecides, path: &[u8]) -> Result<(), Refusal> {
         let head = [b"GET ", path, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
-        let (head, _) = RequestHead::parse(&head).unwrap().unwrap();
-        rule.check(&head)
+        let (head, _) = crate::http::RequestHead::parse(&head).unwrap().unwrap();
+        rule.check(head.path())
     }
 
     /// What is refused where the path decides, without the `/v2` that may stand before it.

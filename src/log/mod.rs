@@ -29,7 +29,6 @@ use ::log::{Level, LevelFilter, Metadata, Record};
 use std::{
     cell::RefCell,
     fmt::Write as _,
-    io,
     sync::OnceLock,
     time::{Duration, Instant, SystemTime},
 };
@@ -107,13 +106,6 @@ pub fn audit(audit: &Audit<'_>, peer: Peer, request_id: &str) {
 /// The last warnings and errors, the latest first.
 pub fn recent() -> Vec<Recent> {
     RECENT.list()
-}
-
-/// Bytes that others chose, made harmless for a line that people look at.
-pub fn shown(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    escape::message(&mut text, bytes);
-    text
 }
 
 /// A time as the log shows it.
@@ -235,13 +227,6 @@ impl Said<'_> {
     }
 }
 
-/// What a queue has to say about itself. Not through the macros: they may not be there in a test.
-fn say(text: &str) {
-    if let Some(logs) = LOGS.get() {
-        message(logs, Level::Warn, text);
-    }
-}
-
 /// Lends a buffer that each thread keeps, so that a line costs no allocation.
 fn with_line(write: impl FnOnce(&mut String)) {
     /// What one odd line needed is not kept by a thread for ever.
@@ -258,14 +243,6 @@ fn with_line(write: impl FnOnce(&mut String)) {
         // A message about a line that is being written.
         Err(_) => write(&mut String::new()),
     });
-}
-
-/// The stream that a target stands for. Not through `println!`, which panics when nobody reads any more.
-fn write_to(target: Target, bytes: &[u8]) -> io::Result<()> {
-    match target {
-        Target::Stdout => queue::write_fully(&mut io::stdout().lock(), bytes),
-        Target::Stderr => queue::write_fully(&mut io::stderr().lock(), bytes),
-    }
 }
 
 #[cfg(test)]

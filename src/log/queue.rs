@@ -2,7 +2,6 @@
 //!
 //! It knows nothing of what a line says.
 
-use super::{say, write_to};
 use crate::lock::EvenIfPoisoned;
 use crate::metrics::{self, Counter};
 use std::{
@@ -217,23 +216,29 @@ impl<W: FnMut(&str) -> io::Result<()>> Writer<W> {
             // There is nobody to tell when standard error itself fails.
             Err(error) if !self.failed && self.target == Target::Stdout => {
                 let count = lines.lines().count();
-                say(&format!(
+                ::log::warn!(
                     "{name} cannot be written: {error}; the access log is lost from here on ({count} lines so far)"
-                ));
+                );
                 self.failed = true;
             }
             Err(_) => {}
             Ok(()) if self.failed => {
-                say(&format!("{name} can be written again"));
+                ::log::warn!("{name} can be written again");
                 self.failed = false;
             }
             Ok(()) => {}
         }
         if lost > 0 {
-            say(&format!(
-                "{lost} lines for {name} were lost, because it was read too slowly"
-            ));
+            ::log::warn!("{lost} lines for {name} were lost, because it was read too slowly");
         }
+    }
+}
+
+/// The stream that a target stands for. Not through `println!`, which panics when nobody reads any more.
+fn write_to(target: Target, bytes: &[u8]) -> io::Result<()> {
+    match target {
+        Target::Stdout => write_fully(&mut io::stdout().lock(), bytes),
+        Target::Stderr => write_fully(&mut io::stderr().lock(), bytes),
     }
 }
 

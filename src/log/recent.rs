@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use ::log::Level;
 
 use crate::lock::EvenIfPoisoned;
+use crate::text::escape;
 
 /// So many are kept.
 const MOST: usize = 20;
@@ -37,7 +38,7 @@ impl Ring {
         if level > Level::Warn {
             return;
         }
-        let text = super::shown(super::escape::cut(text, LONGEST));
+        let text = escape::shown(escape::cut(text, LONGEST));
         let mut ring = self.0.lock().even_if_poisoned();
         if let Some(last) = ring.back_mut()
             && (last.level, &last.text) == (level, &text)

@@ -12,11 +12,13 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{
+use super::count::{Counter, Histogram};
+use super::counted::{
     ACCESS_LINES_LOST, API_DURATION, API_FAILURES, BackendState, CACHE_HITS, CACHE_MISSES,
-    CONNECTIONS, Counter, DOWN, DURATION, HASHES, HASHES_REFUSED, Histogram, LOGINS, Login,
-    MESSAGES_LOST, Method, Process, RELOADS, REQUESTS, Reload, Standing, Status, UP, started,
+    CONNECTIONS, DOWN, DURATION, HASHES, HASHES_REFUSED, LOGINS, Login, MESSAGES_LOST, Method,
+    RELOADS, REQUESTS, Reload, Standing, Status, UP,
 };
+use super::process::{Process, started};
 
 /// What the text is.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;

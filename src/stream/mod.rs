@@ -8,6 +8,7 @@ pub mod early;
 mod local;
 mod pipe;
 mod poll;
+mod progress;
 mod readiness;
 mod socket;
 mod tls;
@@ -19,18 +20,10 @@ pub use ahead::in_the_clear;
 pub use local::{SocketFile, bind_unix, room_for_socket};
 pub use pipe::{PIPE_SIZE, Pipe, refuses_pipes};
 pub use poll::{Events, Poll, Report};
+pub use progress::Progress;
 pub use readiness::NOBODY;
 pub use socket::{Interest, Socket};
 use tls::Tls;
-
-/// How far a step has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Done.
-    Done,
-    /// Go on when the socket can do this.
-    Waits(Interest),
-}
 
 /// One peer. Reads return `WouldBlock` where nothing is there. Writes take everything and keep what the socket has no room
 /// for, so whoever writes more than a head looks first whether anything is [`unsent`](Stream::has_unsent).

@@ -8,7 +8,8 @@ use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 
 use super::ahead::Ahead;
-use super::{Interest, Progress, Socket};
+use super::progress::Progress;
+use super::socket::{Interest, Socket};
 
 /// Records without content in a row that end any connection. A handshake has a dozen, its fragments counted; a peer that
 /// changes its keys or pads what it sends stays far below.

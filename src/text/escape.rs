@@ -39,6 +39,13 @@ pub(crate) fn message(out: &mut String, bytes: &[u8]) {
     });
 }
 
+/// Bytes that others chose, made harmless for a line that people look at.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    message(&mut text, bytes);
+    text
+}
+
 /// For a string of JSON. What is not UTF-8 becomes the text `\xNN`.
 pub(crate) fn json(out: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {

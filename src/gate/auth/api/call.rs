@@ -15,21 +15,22 @@ use ureq::{Agent, Body, Error, Timeout};
 
 use super::answer::{self, Answer, Fields};
 use super::breaker::Contact;
-use super::connect::{Dial, INPUT, Names, OUTPUT, Place};
+use super::connect::{Dial, INPUT, LONGEST_HEAD, Names, OUTPUT, Place};
 use super::question::Question;
 use super::reuse::Reuse;
 use crate::net::HostPort;
 use crate::tls;
 
-/// What an answer's head may hold; no decision needs more.
-pub(super) const LONGEST_HEAD: usize = 16 * 1024;
 /// What an answer's body may hold; it is read only so that the connection can be used again.
 const LONGEST_BODY: u64 = 64 * 1024;
 /// Idle connections are given up before servers do it: Node waits five seconds, and a question that meets a server just
 /// hanging up has to be asked twice.
 const IDLE_AT_MOST: Duration = Duration::from_secs(3);
+/// Calls at once, at most: as many connections as a small service bears. Half of the threads that may block, so that a slow API
+/// never takes them all.
+pub(super) const MOST_CALLS: usize = 128;
 /// Connections kept for the next questions: as many as there are calls at once, or a crowd connects anew for each.
-const IDLE_CONNECTIONS: usize = super::MOST_CALLS;
+const IDLE_CONNECTIONS: usize = MOST_CALLS;
 /// A call that is given this much less than its whole time is cut short.
 const HARDLY_LESS: Duration = Duration::from_millis(50);
 /// The setting that names whom to trust.

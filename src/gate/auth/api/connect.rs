@@ -20,8 +20,10 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as Resolve};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
+/// What an answer's head may hold; no decision needs more.
+pub(super) const LONGEST_HEAD: usize = 16 * 1024;
 /// More than the longest head that is taken, so that one that is too long can be told.
-pub(super) const INPUT: usize = 2 * super::call::LONGEST_HEAD;
+pub(super) const INPUT: usize = 2 * LONGEST_HEAD;
 /// A line of a question must fit: a value that a client sent, and the name and the address that are added to it.
 pub(super) const OUTPUT: usize = INPUT_LIMIT + 4096;
 /// ureq has room for so many.

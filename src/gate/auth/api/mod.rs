@@ -29,6 +29,7 @@ use super::waiting::{WaitLimiter, WaitPermit};
 use answer::{Answer, RETRY_AFTER};
 use breaker::{Breaker, Change};
 use cache::Cache;
+use call::MOST_CALLS;
 use call::{Caller, Failure};
 use probe::Prober;
 pub use probe::{LATER, OPEN, Probed, could_not_ask, odd};
@@ -42,9 +43,6 @@ use crate::lock::EvenIfPoisoned;
 use crate::metrics::{self, Login};
 use crate::net::Network;
 
-/// Calls at once, at most: as many connections as a small service bears. Half of the threads that may block, so that a slow API
-/// never takes them all.
-const MOST_CALLS: usize = 128;
 /// Of these one network has one in so many...
 const NETWORK: usize = 2;
 /// ...one neighbourhood all but one in so many...
@@ -128,6 +126,11 @@ enum FlightOutcome {
 }
 
 impl Api {
+    /// Asks about a made-up credential; if the API cannot say now, again when it first lets somebody in.
+    pub fn probe(&self) -> Probed {
+        self.prober.probe()
+    }
+
     /// The error says what is wrong with the URL.
     ///
     /// # Panics

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Api;
 use super::answer::Answer;
 use super::breaker::Contact;
 use super::call::{Caller, Failure};
@@ -51,13 +50,6 @@ pub(super) struct Prober {
     due: Mutex<Option<Instant>>,
 }
 
-impl Api {
-    /// Asks about a made-up credential; if the API cannot say now, again when it first lets somebody in.
-    pub fn probe(&self) -> Probed {
-        self.prober.probe()
-    }
-}
-
 impl Prober {
     pub(super) fn new(caller: Caller, timeout: Duration) -> Prober {
         Prober {
@@ -90,7 +82,7 @@ impl Prober {
         self.due.lock().even_if_poisoned()
     }
 
-    fn probe(&self) -> Probed {
+    pub(super) fn probe(&self) -> Probed {
         let visit = Visit {
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             forwarded_for: "127.0.0.1",
