@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::loops::Reactor;
 use super::pool::Job;
 use super::run_queue::RunQueue;
+use super::shared::{Message, Shared};
 use super::slots::{Place, Slots, index_of};
+use super::task::{Context, Doors, Notice, Task, Wait};
 use super::timers::Timers;
-use super::{Context, Doors, Message, Notice, Reactor, Shared, Task, Wait};
 use crate::stream::{Events, Report, early};
 
 /// Steps between two looks at what else is ready.

@@ -9,25 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::{Context, Message, Shared, Task};
+use super::shared::{Message, Shared};
+use super::task::{Context, Kind, Task};
 
 use crate::lock::EvenIfPoisoned;
-
-/// What a thread of the pool is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A check of credentials: a hash, or a call of the API.
-    Check,
-    /// A name look-up.
-    Lookup,
-    /// A handshake whose private key takes long.
-    Handshake,
-}
-
-impl Kind {
-    /// The order in which they are looked at, which is that of their need: what others wait for first.
-    const ALL: [Kind; 3] = [Kind::Lookup, Kind::Handshake, Kind::Check];
-}
 
 /// Threads that name look-ups have for themselves, where there are enough.
 const LOOKUPS: usize = 4;
@@ -171,12 +156,6 @@ impl<T: Task> Pool<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().even_if_poisoned()
-    }
-}
-
-impl Kind {
-    fn place(self) -> usize {
-        Kind::ALL.iter().position(|kind| *kind == self).unwrap_or(0)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::Class;
+use super::task::Class;
 
 /// So many steps of those who were let in go before one of a stranger, where both wait.
 const KNOWN_FOR_ONE_STRANGER: u32 = 3;

@@ -3,7 +3,7 @@
 //! Owns their places. A place is named by a key that holds its number and how many had it before, so that what was meant for an
 //! earlier task is known as that.
 
-use super::Notice;
+use super::task::Notice;
 use super::timers::Timer;
 
 /// The tasks of one loop.

@@ -3,14 +3,18 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::shared::Message;
 use super::slots::index_of;
 use super::*;
-use crate::stream::Socket;
+use crate::stream::{Poll, Socket};
 
 /// How long anything is waited for before a test fails.
 const AT_MOST: Duration = Duration::from_secs(10);

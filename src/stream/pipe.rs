@@ -8,7 +8,9 @@ use std::os::fd::OwnedFd;
 
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
 
-use super::{Interest, Socket, Stream, early};
+use super::channel::Stream;
+use super::early;
+use super::socket::{Interest, Socket};
 
 /// What a pipe holds, in bytes: the most that the kernel gives to everyone. Measured: through 64 KiB a transfer costs more of a
 /// processor's time than through a buffer, through 256 KiB about as much, through this a quarter to a third less.
