@@ -15,6 +15,7 @@ mod refused;
 mod request;
 mod request_id;
 mod service;
+mod state;
 
 use std::io;
 use std::sync::Arc;
@@ -29,9 +30,9 @@ pub use origin::Origin;
 pub use request_id::RequestIds;
 pub use service::{Service, Timeouts};
 
-use admission::Queued;
 use record::Record;
-use request::{Admitted, Checking, Relaying};
+pub use state::Connection;
+use state::{Next, State};
 
 use crate::http::{Input, Refusal, RequestHead};
 use crate::net::Peer;
@@ -46,67 +47,6 @@ const MOST_ROUNDS: usize = 16;
 const MOST_READS: usize = 16;
 /// For a request to arrive whose client had connected before the gate was told to stop: it is on its way.
 const REQUEST_AT_THE_END: Duration = Duration::from_secs(2);
-
-/// One client's connection.
-pub struct Connection {
-    service: Arc<Service>,
-    input: Input<Stream>,
-    peer: Peer,
-    by_tls: bool,
-    state: State,
-    deadline: Instant,
-    place: Place,
-    /// When the last head was there whole.
-    asked: Instant,
-    /// Whether no request of it has come yet.
-    is_new: bool,
-    /// Whether it has to make room once the request that it has now is refused.
-    must_leave: bool,
-    /// Whether it has to end once the request that it has now is over.
-    is_draining: bool,
-    /// Whether the client is still there, while a request is waited for.
-    presence: Presence,
-}
-
-/// Where a connection is in its life.
-enum State {
-    /// It was just accepted.
-    Accepted,
-    Handshake,
-    /// Between two requests: nothing of the next one is there.
-    Idle,
-    /// Part of a head is there; `parsed` bytes of it were looked at.
-    Head {
-        parsed: usize,
-    },
-    /// Whether its request may pass is to be found out, for which a thread has to wait.
-    Checking(Box<Checking>),
-    /// Its request may pass, and waits for its turn.
-    Queued(Box<Admitted>, Queued),
-    /// Its request is on its way to a backend, or the answer on its way back.
-    Relaying(Box<Relaying>),
-    /// What is left of a refused request's body is read, so that the next request can come.
-    Skipping(refused::Skipping),
-    /// It is left alone until then.
-    Paused(Instant),
-    /// It was told no and may still be sending.
-    Lingering(refused::Lingering),
-    Over,
-}
-
-/// What one state comes to.
-enum Next {
-    /// The connection is in this state now, and goes on.
-    On(State),
-    /// It goes on in this state when that has come.
-    Stay(State, Wait),
-    /// It ends in good order.
-    Close,
-    /// It ends so that nobody takes what was sent for whole.
-    Abort,
-    /// It ends: all was said.
-    Abandon,
-}
 
 impl Connection {
     /// A connection that was just accepted.

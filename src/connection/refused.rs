@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::record::Record;
-use super::{Connection, Next, Service, State};
+use super::service::Service;
+use super::state::{Connection, Lingering, Next, Skipping, State};
 use crate::gate::Grant;
 use crate::http::{
     Body, Framing, INPUT_LIMIT, Input, Refusal, RequestHead, Shape, Version, is_bad_chunk,
@@ -27,8 +28,6 @@ const LINGER_FOR: Duration = Duration::from_secs(30);
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
 /// Reads that one step of lingering makes, so that one client does not hold up others.
 const LINGER_READS: usize = 16;
-/// What a client that lingers has left once the gate is to end.
-const LINGER_AT_THE_END: Duration = Duration::from_secs(1);
 /// The status of those who are told to come again later...
 const THROTTLED: u16 = 429;
 /// ...and who may do so on the same connection after this: answering at full speed somebody who does not listen would take
@@ -38,31 +37,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const CONFIRMED: u16 = 200;
 /// The status of the health path where all is well.
 const READY: u16 = 200;
-
-/// What is left of a refused request's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Skipping {
-    /// This much.
-    Bytes(u64),
-    /// Chunks, which were looked at this many times.
-    Chunks { looks: u32 },
-}
-
-/// A client that was told no and may still be sending.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lingering {
-    until: Instant,
-    /// It was told that nothing more comes.
-    is_told: bool,
-}
-
-impl Lingering {
-    /// Leaves it little time; when it has to be gone.
-    pub(super) fn hurry(&mut self, now: Instant) -> Instant {
-        self.until = self.until.min(now + LINGER_AT_THE_END);
-        self.until
-    }
-}
 
 /// What a connection does after an answer of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,60 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::admission::{self, Applicant, Queued};
+use super::admission::{Applicant, Queued};
+use super::detached;
+use super::mode::{Forwarding, Mode};
 use super::record::Record;
-use super::{Connection, Forwarding, Mode, Next, State, detached};
+use super::state::{Admitted, Checking, Connection, Next, Question, Relaying, State};
 use crate::config::BackendAuthorization;
-use crate::gate::{Decision, Denial, Grant, Inquiry, Visit};
+use crate::gate::{Decision, Denial, Grant, Visit};
 use crate::http::{ForwardedBy, Refusal, RequestHead, write_request_head};
 use crate::metrics::CLIENT_GONE;
 use crate::net::Network;
 use crate::reactor::{Context, Kind, Wait};
-use crate::relay::{CLIENT_WENT_AWAY, End, Exchange, Outcome, Presence, Terms, Then, Turn, Unread};
+use crate::relay::{CLIENT_WENT_AWAY, End, Outcome, Presence, Terms, Then, Turn, Unread};
 
 /// A request waits this long for its turn before it is told to come again.
 const WAIT_AT_MOST: Duration = Duration::from_secs(10);
-
-/// A request whose head is there whole.
-pub(super) struct Checking {
-    head: RequestHead,
-    record: Record,
-    question: Question,
-}
-
-/// What has to be found out before it can be answered.
-enum Question {
-    /// Whether it may pass.
-    Pass(Inquiry),
-    /// Whether the gate is ready.
-    Health,
-}
-
-/// A request that may pass.
-pub(super) struct Admitted {
-    head: RequestHead,
-    grant: Grant,
-    record: Record,
-    turn: Option<admission::Turn>,
-}
-
-/// A request that is being relayed.
-pub(super) struct Relaying {
-    admitted: Admitted,
-    exchange: Exchange,
-    /// It goes on without its client.
-    detached: Option<detached::Permit>,
-}
-
-impl State {
-    fn checking(head: RequestHead, record: Record, question: Question) -> State {
-        State::Checking(Box::new(Checking {
-            head,
-            record,
-            question,
-        }))
-    }
-}
 
 impl Connection {
     /// Looks at a request whose head is whole: most are decided at once.
