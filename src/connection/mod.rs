@@ -34,10 +34,11 @@ use record::Record;
 pub use state::Connection;
 use state::{Next, State};
 
+use crate::http::Unread;
 use crate::http::{Input, Refusal, RequestHead};
 use crate::net::Peer;
 use crate::reactor::{Class, Context, Kind, Notice, Task, Wait};
-use crate::relay::{Presence, Unread};
+use crate::relay::Presence;
 use crate::stream::{Interest, Progress, Stream, early, in_the_clear};
 use crate::tls;
 

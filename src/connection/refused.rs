@@ -10,12 +10,12 @@ use super::record::Record;
 use super::service::Service;
 use super::state::{Connection, Lingering, Next, Skipping, State};
 use crate::gate::Grant;
+use crate::http::Unread;
 use crate::http::{
     Body, Framing, INPUT_LIMIT, Input, Refusal, RequestHead, Shape, Version, is_bad_chunk,
     write_confirmation, write_ready,
 };
 use crate::reactor::{Context, Wait};
-use crate::relay::Unread;
 use crate::stream::Progress;
 
 /// The rest of a refused request's body, in bytes, that is read so that the connection can be kept.

@@ -14,11 +14,12 @@ use super::record::Record;
 use super::state::{Admitted, Checking, Connection, Next, Question, Relaying, State};
 use crate::config::BackendAuthorization;
 use crate::gate::{Decision, Denial, Grant, Visit};
+use crate::http::Unread;
 use crate::http::{ForwardedBy, Refusal, RequestHead, write_request_head};
 use crate::metrics::CLIENT_GONE;
 use crate::net::Network;
 use crate::reactor::{Context, Kind, Wait};
-use crate::relay::{CLIENT_WENT_AWAY, End, Outcome, Presence, Terms, Then, Turn, Unread};
+use crate::relay::{CLIENT_WENT_AWAY, End, Outcome, Presence, Terms, Then, Turn};
 
 /// A request waits this long for its turn before it is told to come again.
 const WAIT_AT_MOST: Duration = Duration::from_secs(10);

@@ -21,6 +21,7 @@ mod response;
 mod scan;
 mod target;
 mod unparsed;
+mod unread;
 mod write;
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use refusal::Refusal;
 pub use request::RequestHead;
 pub use response::{BadResponse, ResponseHead};
 pub use unparsed::{Unparsed, unparsed};
+pub use unread::Unread;
 pub use write::{
     CONTINUE, ForwardedBy, ResponseShape, write_interim_head, write_request_head,
     write_response_head,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 
-use super::probe::Health;
+use super::health::Health;
 use crate::config;
 use crate::http::{Framing, Input, RequestHead, ResponseHead};
 use crate::lock::EvenIfPoisoned;

@@ -6,11 +6,12 @@ use std::io::{self, IoSlice, Read, Write};
 use std::mem;
 use std::time::{Duration, Instant};
 
-use super::exchange::{Asked, Exchange, Sides};
+use super::context::Relay;
+use super::outcome::{CLIENT_WENT_AWAY, End, Then};
+use super::sides::{Account, Asked, Sides, Terms};
 use super::splice::Splicing;
 use super::transfer::{self, Appetite, Pace, Stop};
 use super::upload::{Chunks, Tracked, Uploaded};
-use super::{CLIENT_WENT_AWAY, End, Relay, Then};
 use crate::http::{
     Body, ChunkWriter, Framing, Reading, ResponseHead, ResponseShape, Version, write_response_head,
 };
@@ -76,13 +77,14 @@ impl Delivery {
     pub(super) fn begin(
         answer: &mut Answer,
         place: usize,
-        exchange: &mut Exchange,
+        terms: Terms,
+        account: &mut Account,
         sides: &mut Sides<'_, '_>,
     ) -> Result<Delivery, End> {
         let head = &answer.head;
         let framing = head.framing();
         let sent_as = Sent::to(sides.head.version(), framing);
-        let keep = exchange.terms.may_keep
+        let keep = terms.may_keep
             && sides.head.keeps_alive()
             && answer.uploaded == Uploaded::Whole
             && sent_as != Sent::UntilClose;
@@ -92,7 +94,7 @@ impl Delivery {
             client.socket().abort_on_close(true);
         }
         let mut first = mem::take(&mut answer.asked.reader.interim);
-        let by_tls = exchange.terms.by_tls;
+        let by_tls = terms.by_tls;
         let location = sides.relay.location(place, by_tls, sides.head.host(), head);
         let shape = ResponseShape {
             version: sides.head.version(),
@@ -122,14 +124,14 @@ impl Delivery {
             pace: Pace::new(sides.cx.now, client.sent()),
         };
         if written.is_err() {
-            exchange.note = Some(CLIENT_WENT_AWAY.to_owned());
+            account.note = Some(CLIENT_WENT_AWAY.to_owned());
             return Err(delivery.cut(answer));
         }
-        exchange.down += taken;
+        account.down += taken;
         match gathered {
             Ok(is_all) => delivery.is_finished = is_all,
             Err(error) => {
-                exchange.note = Some(cut_by_backend(&error));
+                account.note = Some(cut_by_backend(&error));
                 return Err(delivery.cut(answer));
             }
         }
@@ -158,41 +160,41 @@ impl Delivery {
     pub(super) fn run(
         &mut self,
         answer: &mut Answer,
-        exchange: &mut Exchange,
+        account: &mut Account,
         sides: &mut Sides<'_, '_>,
     ) -> Progress {
         let now = sides.cx.now;
         let Some(reading) = self.reading.take() else {
             return Progress::Done(self.cut(answer), false);
         };
-        let before = exchange.down;
+        let before = account.down;
         let mut body = Body::resume(&mut answer.asked.link.input, reading);
         let client = sides.client.stream_mut();
-        let down = &mut exchange.down;
+        let down = &mut account.down;
         let stop = self.pump(&mut body, client, &answer.head, sides.relay, now, down);
         let is_complete = body.is_complete();
         let may_have_more = body.stream_mut().may_have_more();
         self.reading = Some(body.pause());
         let sent = client.sent();
-        self.pace.step(now, exchange.down != before, sent);
+        self.pace.step(now, account.down != before, sent);
         match stop {
             Stop::End => self.done(answer, is_complete, client),
             Stop::Turn => Progress::Turn,
             // A step that ended early is told of by nobody.
             Stop::Dry if may_have_more => Progress::Turn,
             Stop::Dry if client.socket().is_torn() => {
-                exchange.note = Some(CLIENT_WENT_AWAY.to_owned());
+                account.note = Some(CLIENT_WENT_AWAY.to_owned());
                 Progress::Done(self.cut(answer), false)
             }
             Stop::Dry | Stop::Full => Progress::Waits,
             Stop::Source(error) => {
-                exchange.note = Some(cut_by_backend(&error));
+                account.note = Some(cut_by_backend(&error));
                 Progress::Done(self.cut(answer), false)
             }
             Stop::Sink => {
                 let unsent = client.unsent() as u64;
-                exchange.down = exchange.down.saturating_sub(unsent);
-                exchange.note = Some(CLIENT_WENT_AWAY.to_owned());
+                account.down = account.down.saturating_sub(unsent);
+                account.note = Some(CLIENT_WENT_AWAY.to_owned());
                 Progress::Done(self.cut(answer), false)
             }
         }

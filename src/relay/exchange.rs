@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Link, Repeat};
 use super::choice::Tried;
+use super::context::Relay;
 use super::deliver::{Answer, Delivery};
 use super::dial::{Dial, Dialled};
+use super::outcome::{CLIENT_WENT_AWAY, End, Outcome};
 use super::presence::Presence;
 use super::response::{Heard, ResponseReader, Unanswered};
+use super::sides::{Account, Asked, Sides, Terms};
 use super::upload::{Upload, Uploaded};
-use super::{CLIENT_WENT_AWAY, End, Outcome, Relay, Unread};
-use crate::http::{CONTINUE, Framing, Input, Refusal, RequestHead, ResponseHead, Version};
+use crate::http::{CONTINUE, Framing, Input, Refusal, RequestHead, ResponseHead, Unread, Version};
 use crate::reactor::{Context, Wait};
 use crate::stream::{Stream, early};
 
@@ -43,20 +45,8 @@ pub struct Exchange {
     stage: Stage,
     deadline: Instant,
     client: Presence,
-    pub(super) up: u64,
-    pub(super) down: u64,
-    pub(super) digest: Option<Vec<u8>>,
+    account: Account,
     asks_for_password: bool,
-    pub(super) note: Option<String>,
-}
-
-/// What holds for an exchange from its beginning to its end.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// Whether the client reached us by TLS; then a `Location` can name our own origin.
-    pub by_tls: bool,
-    /// Whether the connection may serve another request after this one.
-    pub may_keep: bool,
 }
 
 /// Where an exchange is.
@@ -68,13 +58,6 @@ enum Stage {
     Awaiting(Attempt, Box<Asked>, Sent),
     Delivering(usize, Box<Answer>, Delivery),
     Over,
-}
-
-/// A backend that has the request, or part of it.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) link: Link,
-    pub(super) reader: ResponseReader,
 }
 
 /// How much of the request a backend was given, and until when it may be silent.
@@ -112,14 +95,6 @@ enum Next {
     Over(End),
 }
 
-/// What a stage works with.
-pub(super) struct Sides<'a, 'cx> {
-    pub(super) relay: &'a Relay,
-    pub(super) head: &'a RequestHead,
-    pub(super) client: &'a mut Input<Stream>,
-    pub(super) cx: &'a mut Context<'cx>,
-}
-
 impl Exchange {
     pub(super) fn new(
         relay: &Relay,
@@ -139,11 +114,8 @@ impl Exchange {
             stage: Stage::Choosing,
             deadline: now,
             client: Presence::Here,
-            up: 0,
-            down: 0,
-            digest: None,
+            account: Account::default(),
             asks_for_password: false,
-            note: None,
         }
     }
 
@@ -207,13 +179,13 @@ impl Exchange {
 
     fn outcome(&mut self, end: End) -> Outcome {
         let mut notes = mem::take(&mut self.failures);
-        notes.extend(self.note.take());
+        notes.extend(self.account.note.take());
         Outcome {
             end,
-            up: self.up,
-            down: self.down,
+            up: self.account.up,
+            down: self.account.down,
             note: Some(notes.join("; ")).filter(|note| !note.is_empty()),
-            digest: self.digest.take(),
+            digest: self.account.digest.take(),
             asks_for_password: self.asks_for_password,
         }
     }
@@ -331,7 +303,7 @@ impl Exchange {
                 }
             }
         }
-        match upload.run(&mut asked.link, sides, &mut self.up) {
+        match upload.run(&mut asked.link, sides, &mut self.account.up) {
             Progress::Whole => {
                 upload.leave(sides.client);
                 self.sent(attempt, asked, sides.cx.now)
@@ -345,7 +317,7 @@ impl Exchange {
             }
             Progress::Cut => self.client_gone("client cut its body short"),
             Progress::Malformed(error) => {
-                self.note = Some(format!("client's body is malformed: {error}"));
+                self.account.note = Some(format!("client's body is malformed: {error}"));
                 Next::Over(End::Refused(Refusal::BadChunk, Unread::Unknown))
             }
         }
@@ -518,14 +490,14 @@ impl Exchange {
         sides: &mut Sides<'_, '_>,
     ) -> Next {
         let digest = answer.head.values("docker-content-digest").next();
-        self.digest = digest.map(<[u8]>::to_vec);
+        self.account.digest = digest.map(<[u8]>::to_vec);
         self.asks_for_password = answer.head.asks_for_password();
         if self.is_detached() {
             return Next::Over(End::Unheard(answer.head.status()));
         }
         // Its answer begins: that it sends nothing more is no reason to give it up any longer.
         self.client = Presence::Here;
-        match Delivery::begin(&mut answer, place, self, sides) {
+        match Delivery::begin(&mut answer, place, self.terms, &mut self.account, sides) {
             Ok(delivery) => Next::On(Stage::Delivering(place, answer, delivery)),
             Err(end) => Next::Over(end),
         }
@@ -539,13 +511,13 @@ impl Exchange {
         sides: &mut Sides<'_, '_>,
     ) -> Next {
         use super::deliver::Progress;
-        match delivery.run(&mut answer, self, sides) {
+        match delivery.run(&mut answer, &mut self.account, sides) {
             Progress::Waits => {
                 self.deadline = delivery.deadline(sides.relay.body_timeout);
                 match sides.cx.now < self.deadline {
                     true => Next::Stay(Stage::Delivering(place, answer, delivery), Wait::Event),
                     false => {
-                        self.note = Some(delivery.late().to_owned());
+                        self.account.note = Some(delivery.late().to_owned());
                         Next::Over(delivery.cut(&answer))
                     }
                 }
@@ -566,7 +538,7 @@ impl Exchange {
     }
 
     fn client_gone(&mut self, note: &str) -> Next {
-        self.note = Some(note.to_owned());
+        self.account.note = Some(note.to_owned());
         Next::Over(End::ClientGone)
     }
 

@@ -6,10 +6,11 @@ use std::io::{self, IoSlice, Write};
 use std::time::{Duration, Instant};
 
 use super::backend::Link;
-use super::exchange::Sides;
+use super::context::Relay;
+use super::sides::Sides;
 use super::splice::{self, Splicing};
 use super::transfer::{self, Appetite, Pace, Share, Sink, Stop};
-use super::{Relay, Unread};
+use crate::http::Unread;
 use crate::http::{Body, ChunkWriter, Framing, Input, Reading, is_bad_chunk};
 use crate::stream::Stream;
 

@@ -1,0 +1,160 @@
+//! The backends, and what all requests to them share.
+
+use std::time::{Duration, Instant};
+
+use super::backend::Backend;
+use super::choice::{self, Choice};
+use super::response::Unanswered;
+use super::sessions::{Sessions, Step};
+use super::transfer::Budget;
+use crate::config;
+use crate::http::location::{Origin, Outside, rewrite};
+use crate::http::{RequestHead, ResponseHead, Scheme};
+use crate::metrics::BackendStanding;
+
+/// The backends and what all transfers share.
+#[derive(Debug)]
+pub struct Relay {
+    pub(super) backends: Vec<Backend>,
+    pub(super) choice: Choice,
+    pub(super) sessions: Sessions,
+    pub(super) budget: Budget,
+    pub(super) response_timeout: Duration,
+    pub(super) body_timeout: Duration,
+}
+
+impl Relay {
+    /// `response_timeout` is how long a backend may be silent before its answer, `body_timeout`
+    /// how long either side may be silent within a body.
+    pub fn new(
+        backends: Vec<Backend>,
+        response_timeout: Duration,
+        body_timeout: Duration,
+    ) -> Relay {
+        Relay {
+            choice: Choice::new(backends.len()),
+            sessions: Sessions::default(),
+            backends,
+            budget: Budget::default(),
+            response_timeout,
+            body_timeout,
+        }
+    }
+
+    /// Where a `Location` of an answer leads for the client, if it is to be rewritten.
+    pub(super) fn location(
+        &self,
+        place: usize,
+        by_tls: bool,
+        host: &str,
+        head: &ResponseHead,
+    ) -> Option<Vec<u8>> {
+        let value = head.values("location").next()?;
+        let scheme = by_tls.then_some(Scheme::Https);
+        let own = Outside { scheme, host };
+        let bare;
+        let backend = match self.backends.get(place)?.address() {
+            config::Backend::Unix(_) => None,
+            address @ (config::Backend::Http(place) | config::Backend::Https(place)) => {
+                bare = place.host.to_string();
+                let tls = matches!(address, config::Backend::Https(_));
+                let scheme = if tls { Scheme::Https } else { Scheme::Http };
+                Some(Origin {
+                    scheme,
+                    host: &bare,
+                    port: place.port,
+                })
+            }
+        };
+        rewrite(value, backend, own)
+    }
+
+    /// Whether a backend accepts connections; the error says which one did not, and why. Waits.
+    pub fn reachable(&self) -> Result<(), String> {
+        let mut reasons = Vec::new();
+        // Who asks this seldom has the patience to see one time out that was down before.
+        let mut backends: Vec<_> = self.backends.iter().collect();
+        backends.sort_by_key(|backend| backend.health().state());
+        for backend in backends {
+            // A new connection: kept ones say nothing of a backend that accepts no more, and asking
+            // them would make them look young.
+            match backend.probe() {
+                Ok(_) => return Ok(()),
+                Err(error) => reasons.push(format!("backend {}: {error}", backend.address())),
+            }
+        }
+        Err(reasons.join("; "))
+    }
+
+    /// How the backends are, in order.
+    pub fn standing(&self) -> Vec<BackendStanding> {
+        self.backends.iter().map(Backend::standing).collect()
+    }
+
+    /// What transfers hold in large buffers and pipes, in bytes.
+    pub fn buffered(&self) -> usize {
+        self.budget.used()
+    }
+
+    /// Gives up backend connections that have been idle for long.
+    pub fn prune(&self) {
+        self.backends.iter().for_each(Backend::prune);
+    }
+}
+
+impl Relay {
+    /// The backend that opened the upload session that a request belongs to.
+    pub(super) fn bound(&self, head: &RequestHead) -> Option<usize> {
+        match self.backends.len() {
+            0 | 1 => None,
+            // A path that is no text belongs to no session.
+            _ => self
+                .sessions
+                .backend_of(std::str::from_utf8(head.path()).ok()?, Instant::now()),
+        }
+    }
+
+    /// Notes what an answer says of an upload session, before the client can act on it.
+    pub(super) fn follow(&self, head: &RequestHead, answer: &ResponseHead, place: usize) {
+        if self.backends.len() > 1
+            && let Ok(path) = std::str::from_utf8(head.path())
+        {
+            let step = Step {
+                method: head.method(),
+                path,
+                status: answer.status(),
+                location: answer.values("location").next(),
+            };
+            self.sessions.follow(step, place, Instant::now());
+        }
+    }
+
+    pub(super) fn put_aside(
+        &self,
+        place: usize,
+        failure: &Unanswered,
+        begun: Instant,
+        now: Instant,
+    ) {
+        if let Unanswered::ClosedMeanwhile = failure {
+            // Every server does that, and a new connection will tell how it is.
+            return;
+        }
+        self.backends.get(place).inspect(|backend| backend.failed());
+        if let Unanswered::Silent = failure
+            && self.choice.has_answered_since(place, begun)
+        {
+            // It works, and this takes it long.
+            return;
+        }
+        let is_news = self.choice.failed(place, now);
+        if let (true, Some(backend), 2..) = (is_news, self.backends.get(place), self.backends.len())
+        {
+            ::log::warn!(
+                "backend {} is left alone for {} s: {failure}",
+                backend.address(),
+                choice::ASIDE_FOR.as_secs()
+            );
+        }
+    }
+}
