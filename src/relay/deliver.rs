@@ -113,16 +113,8 @@ impl Delivery {
         let written = client.write_vectored(&pieces);
         body.used_up();
         let gathered = gathered.map(|is_all| is_all || body.is_complete());
-        let mut delivery = Delivery {
-            sent_as,
-            keep,
-            reading: Some(body.pause()),
-            appetite: Appetite::new(),
-            splice: Splicing::Possible,
-            is_finished: false,
-            waits_for_client: false,
-            pace: Pace::new(sides.cx.now, client.sent()),
-        };
+        let pace = Pace::new(sides.cx.now, client.sent());
+        let mut delivery = Delivery::new(sent_as, keep, body.pause(), pace);
         if written.is_err() {
             account.note = Some(CLIENT_WENT_AWAY.to_owned());
             return Err(delivery.cut(answer));
@@ -136,6 +128,19 @@ impl Delivery {
             }
         }
         Ok(delivery)
+    }
+
+    fn new(sent_as: Sent, keep: bool, reading: Reading, pace: Pace) -> Delivery {
+        Delivery {
+            sent_as,
+            keep,
+            reading: Some(reading),
+            appetite: Appetite::new(),
+            splice: Splicing::Possible,
+            is_finished: false,
+            waits_for_client: false,
+            pace,
+        }
     }
 
     /// When whoever is waited for has been still for too long.

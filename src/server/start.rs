@@ -80,11 +80,7 @@ impl Running {
             prepared.self_signed,
             certificates.clone(),
         )?;
-        if role == Role::AuthService {
-            ::log::info!(
-                "answering 200 or 401 to proxies that ask, whatever the path; nothing is forwarded"
-            );
-        }
+        say_role(role);
         let listeners = bound.listeners;
         let watched = Watched {
             service: Arc::clone(&service),
@@ -133,6 +129,14 @@ fn say(settings: &Settings, prepared: &Prepared) {
         Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
         Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
         None => {}
+    }
+}
+
+fn say_role(role: Role) {
+    if role == Role::AuthService {
+        ::log::info!(
+            "answering 200 or 401 to proxies that ask, whatever the path; nothing is forwarded"
+        );
     }
 }
 

@@ -231,6 +231,11 @@ impl Throttle {
         if self.closed(source, user, now).is_some() {
             return Counted::default();
         }
+        self.count_here(network, most, miss, now)
+    }
+
+    /// The same in a network that is listened to.
+    fn count_here(&mut self, network: Network, most: usize, miss: Miss, now: Instant) -> Counted {
         let here = self.logins.here(network, now);
         let is_stranger = here.is_shared() && !here.knows(miss.name);
         let strangers = (network, Part::Strangers);
