@@ -5,7 +5,8 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::date::http_date;
+use httpdate::fmt_http_date;
+
 use super::framing::Version;
 use super::grammar::is_clean_value;
 use super::refusal::Refusal;
@@ -123,7 +124,8 @@ pub fn write_ready(out: &mut Vec<u8>, to: Shape) -> u64 {
 
 /// Status line and the fields that every answer of our own has.
 fn begin(out: &mut Vec<u8>, status: u16, body: &str, to: Shape) {
-    let date = http_date(SystemTime::now());
+    // It has no date before 1970, where a clock stands that was never set.
+    let date = fmt_http_date(SystemTime::now().max(SystemTime::UNIX_EPOCH));
     let kind = match to.form {
         Form::Oci => "application/json",
         Form::Plain | Form::AuthService => "text/plain; charset=utf-8",

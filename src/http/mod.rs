@@ -7,7 +7,6 @@
 mod answer;
 mod body;
 mod chunks;
-mod date;
 mod fields;
 mod framing;
 mod grammar;
