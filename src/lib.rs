@@ -22,6 +22,7 @@ pub mod admin;
 pub mod cert;
 pub mod doctor;
 pub mod health;
+pub mod may;
 pub mod passwd;
 pub mod server;
 

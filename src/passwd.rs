@@ -14,9 +14,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-use crate::gate::auth::{
-    BCRYPT_COSTS, BOM, Content, Secret, bcrypt, lines, shown, shown_unless_secret,
-};
+use crate::files::BOM;
+use crate::gate::auth::{BCRYPT_COSTS, Content, Secret, bcrypt, lines, shown, shown_unless_secret};
 use ask::Times;
 use file::Locked;
 

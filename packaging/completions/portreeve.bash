@@ -3,16 +3,17 @@
 
 _portreeve() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="serve auth check passwd cert health doctor"
+    local commands="serve auth check passwd cert health doctor may"
     local everywhere="--help
         --config --listen --insecure-http --htpasswd --realm --guesses --guesses-exempt --tls-cert --tls-key
         --tls-self-signed --tls-name --trusted-proxy --max-requests --workers --max-connections --max-connections-per-address
         --header-timeout
         --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log"
     local serve="
-        --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe
+        --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe --access
         --backend-authorization --paths --body-timeout --response-timeout --connect-timeout"
     local passwd="--help --stdin --cost --delete --list --verify"
+    local may="--help --access --group"
     local doctor="--help --user --password-stdin --ca --repository --json"
 
     # A flag and its value, joined by =, come in three words.
@@ -20,7 +21,7 @@ _portreeve() {
     [[ $previous = "=" ]] && previous=${COMP_WORDS[COMP_CWORD - 2]}
     COMPREPLY=()
     case $previous in
-    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key | --ca)
+    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key | --ca | --access)
         compopt -o filenames
         COMPREPLY=($(compgen -f -- "$word"))
         return
@@ -57,6 +58,13 @@ _portreeve() {
         fi
         ;;
     doctor) COMPREPLY=($(compgen -W "$doctor" -- "$word")) ;;
+    may)
+        if [[ $word = -* ]]; then
+            COMPREPLY=($(compgen -W "$may" -- "$word"))
+        else
+            COMPREPLY=($(compgen -W "pull push create delete path" -- "$word"))
+        fi
+        ;;
     esac
 }
 

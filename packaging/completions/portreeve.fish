@@ -1,6 +1,6 @@
 # fish completion for portreeve: commands, their flags with what they mean, and files where a flag takes one.
 
-set -l all serve auth check passwd cert health doctor
+set -l all serve auth check passwd cert health doctor may
 set -l settings serve auth check health
 set -l gate serve check health
 
@@ -14,6 +14,7 @@ complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a passwd -d 'ch
 complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a cert -d 'make a private CA and a server certificate'
 complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a health -d 'whether a running gate is well'
 complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a doctor -d 'play a client against a running gate, name what is wrong'
+complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a may -d 'say what a user may do under an access file'
 
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l config -r -F -d 'read settings from FILE too, one name value a line; a flag or a variable wins over it'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l listen -x -d 'where to accept clients: https://ADDR:PORT, http://ADDR:PORT on a loopback address, or unix:PATH'
@@ -26,6 +27,7 @@ complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l auth-cache -x -d
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l auth-timeout -x -d 'limit for one whole call of the API'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l auth-ca -r -F -d 'PEM certificates that an https:// API must chain to'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l auth-probe -x -a 'on off' -d 'ask the API about a made-up credential at start, and object if it is let in'
+complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l access -r -F -d 'a file that says who may pull, push and delete in which repository, a line each; see portreeve.access(5)'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l realm -x -d 'the name that a client shows when it asks for a password'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l guesses -x -d 'distinct wrong passwords of one address within a minute before it is told 429; 0 is no limit'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l guesses-exempt -x -d 'networks whose wrong passwords are not counted'
@@ -65,3 +67,7 @@ complete -c portreeve -n "__fish_seen_subcommand_from doctor" -l password-stdin 
 complete -c portreeve -n "__fish_seen_subcommand_from doctor" -l ca -r -F -d 'PEM certificates to trust instead of the system\'s'
 complete -c portreeve -n "__fish_seen_subcommand_from doctor" -l repository -x -d 'where to push'
 complete -c portreeve -n "__fish_seen_subcommand_from doctor" -l json -d 'one JSON object a step, for programs'
+
+complete -c portreeve -n "__fish_seen_subcommand_from may" -l access -r -F -d 'the access file'
+complete -c portreeve -n "__fish_seen_subcommand_from may" -l group -x -d 'a group that the API names for the user'
+complete -c portreeve -n "__fish_seen_subcommand_from may" -x -a 'pull push create delete path'

@@ -35,6 +35,7 @@ pub(super) enum Command {
     Cert(Cert),
     Health(Health),
     Doctor(Doctor),
+    May(May),
 }
 
 impl Command {
@@ -48,6 +49,7 @@ impl Command {
             Command::Passwd(args) => args.check(),
             Command::Cert(_) => Ok(()),
             Command::Doctor(args) => args.check(),
+            Command::May(_) => Ok(()),
         }
     }
 }
@@ -283,4 +285,39 @@ impl Doctor {
         };
         Err(wrong.to_owned())
     }
+}
+
+/// say what a user may do under an access file, and which line says so
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "may",
+    help_triggers("-h", "--help"),
+    usage = "--access FILE [--group NAME]... USER RIGHT REPOSITORY",
+    note = "RIGHT is pull, push, create or delete; or path, and then a path stands in place\n\
+            of the repository. USER anonymous is somebody without credentials.",
+    note = "Exit status 0 if the user may, 1 if not, 78 if the file is faulty.",
+    example = "portreeve may --access /etc/portreeve/access alice push team/app\n\
+               portreeve may --access access anonymous path /ui/index.html"
+)]
+pub(super) struct May {
+    /// the access file
+    #[argh(option, arg_name = "file")]
+    pub(super) access: String,
+
+    /// a group that the API of --auth-backend names for the user; may be repeated
+    #[argh(option, arg_name = "name")]
+    pub(super) group: Vec<String>,
+
+    /// the user
+    #[argh(positional, arg_name = "USER")]
+    pub(super) user: String,
+
+    /// the right
+    #[argh(positional, arg_name = "RIGHT")]
+    pub(super) right: String,
+
+    /// the repository, or the path
+    #[argh(positional, arg_name = "REPOSITORY")]
+    pub(super) place: String,
 }

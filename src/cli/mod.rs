@@ -7,7 +7,7 @@ mod commands;
 mod split;
 
 use self::{
-    commands::{Cert, Command, Doctor, Passwd, Top},
+    commands::{Cert, Command, Doctor, May, Passwd, Top},
     split::split,
 };
 use crate::exit::{FAILED, WRONG_CONFIGURATION, WRONG_USAGE};
@@ -16,6 +16,7 @@ use crate::{
     config::{Flags, Purpose, Settings, in_order, redact},
     doctor::{self, DoctorRequest, Form},
     health,
+    may::{self, MayRequest},
     passwd::{self, Action, PasswdRequest, Source},
     server,
     terminal::{Output, complain},
@@ -136,6 +137,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Passwd(args) => change_passwords(&args.into()),
         Command::Cert(args) => make_certificate(&args.into()),
         Command::Doctor(args) => examine(&args.into()),
+        Command::May(args) => say_what_may(&args.into()),
     }
 }
 
@@ -185,6 +187,36 @@ fn examine(request: &DoctorRequest) -> ExitCode {
         Err(reason) => {
             complain(&format!("portreeve: {reason}"));
             ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn say_what_may(request: &MayRequest) -> ExitCode {
+    match may::run(request, &mut Output) {
+        Ok(may::Answer::Yes) => ExitCode::SUCCESS,
+        Ok(may::Answer::No) => ExitCode::from(FAILED),
+        Err(may::Unanswered::Usage(message)) => {
+            complain(&format!(
+                "portreeve: {message}\n`portreeve may --help` says what is possible"
+            ));
+            ExitCode::from(WRONG_USAGE)
+        }
+        Err(may::Unanswered::Faults(faults)) => {
+            server::report(&faults);
+            ExitCode::from(WRONG_CONFIGURATION)
+        }
+        Err(may::Unanswered::Output(_)) => ExitCode::from(FAILED),
+    }
+}
+
+impl From<May> for MayRequest {
+    fn from(args: May) -> MayRequest {
+        MayRequest {
+            access: args.access.into(),
+            user: args.user,
+            groups: args.group,
+            right: args.right,
+            place: args.place,
         }
     }
 }

@@ -18,7 +18,9 @@ fn flags(line: &str) -> Vec<(String, String)> {
         Command::Auth(auth) => auth.flags(),
         Command::Check(check) => check.flags(),
         Command::Health(health) => health.flags(),
-        Command::Passwd(_) | Command::Cert(_) | Command::Doctor(_) => panic!("{line}"),
+        Command::Passwd(_) | Command::Cert(_) | Command::Doctor(_) | Command::May(_) => {
+            panic!("{line}")
+        }
     };
     flags
         .into_iter()
@@ -94,6 +96,7 @@ fn auth_takes_no_flag_that_only_serve_has_a_use_for() {
             "auth-timeout",
             "auth-ca",
             "auth-probe",
+            "access",
             "backend-authorization",
             "paths",
             "body-timeout",

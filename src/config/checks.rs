@@ -5,6 +5,7 @@
 use super::{
     endpoint::{Admin, AuthBackend, Listen},
     fault::{Fault, Origin, Place, Placed},
+    values::Paths,
 };
 use crate::net::HostPort;
 use std::path::PathBuf;
@@ -39,6 +40,15 @@ pub(super) fn one_authority(
         "only one can say who may pass, this or {}",
         auth_backend.origin
     )))
+}
+
+/// An access file is about paths, so that none may be read in two ways.
+pub(super) fn paths_fault(paths: &Placed<Paths>, has_access: bool) -> Option<Fault> {
+    (has_access && paths.value == Paths::AsSent).then(|| {
+        paths.fault(
+            "is refused beside access, which decides by paths: nobody may read one in another way",
+        )
+    })
 }
 
 pub(super) fn require_htpasswd(have: &Have) -> Option<Fault> {

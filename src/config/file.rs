@@ -10,11 +10,7 @@ use super::{
     table::{Id, Kind, by_name, nearest, settings_table},
 };
 use crate::files;
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::path::Path;
 
 /// One value as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,17 +40,11 @@ pub(crate) struct Lines {
 
 /// Reads the whole file, or says why it cannot be had.
 pub(crate) fn read(path: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
-        File::open(path)?.take(LARGEST + 1).read_to_end(bytes)
-    };
-    match read(&mut bytes) {
+    match files::read_at_most(Path::new(path), LARGEST) {
         Err(error) => Err(files::why(Path::new(path), &error)),
-        Ok(_) if bytes.len() as u64 > LARGEST => {
-            Err("over 1 MiB, which is no configuration file".to_owned())
-        }
-        Ok(_) if files::is_utf16(&bytes) => Err(files::UTF_16.to_owned()),
-        Ok(_) => Ok(bytes),
+        Ok(None) => Err("over 1 MiB, which is no configuration file".to_owned()),
+        Ok(Some(bytes)) if files::is_utf16(&bytes) => Err(files::UTF_16.to_owned()),
+        Ok(Some(bytes)) => Ok(bytes),
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Settings {
     pub auth_ca: Option<Placed<PathBuf>>,
     /// Whether the API is asked about a made-up credential.
     pub auth_probe: bool,
+    /// The file that says who may do what; without one whoever is known may do everything.
+    pub access: Option<Placed<PathBuf>>,
     /// As typed, to be quoted and escaped in the challenge.
     pub realm: String,
     /// Distinct wrong passwords that a network has within a minute; no limit if none.
@@ -157,6 +159,7 @@ impl Settings {
         let auth_timeout = read.optional_with_default(Id::auth_timeout, values::seconds);
         let auth_ca = read.optional(Id::auth_ca, values::path);
         let auth_probe = read.optional_with_default(Id::auth_probe, values::switch);
+        let access = read.optional(Id::access, values::path);
         let realm = read.one(Id::realm, values::realm);
         let guesses = read.optional_with_default(Id::guesses, values::guesses_or_off);
         let guesses_exempt: Vec<Placed<Cidr>> = read.many(Id::guesses_exempt, str::parse);
@@ -167,7 +170,7 @@ impl Settings {
         let trusted_proxies: Vec<Placed<Cidr>> = read.many(Id::trusted_proxy, str::parse);
         let backend_authorization =
             read.one(Id::backend_authorization, values::backend_authorization);
-        let paths = read.one(Id::paths, values::paths);
+        let paths = read.optional_with_default(Id::paths, values::paths);
         let max_requests = read.one(Id::max_requests, values::connections);
         let workers = read.optional(Id::workers, values::workers);
         let max_connections = read.one(Id::max_connections, values::connections);
@@ -242,6 +245,7 @@ impl Settings {
 
         if between == Purpose::Serve {
             faults.extend(checks::require_backend(&have));
+            faults.extend(checks::paths_fault(&paths, access.is_some()));
             faults.extend(checks::one_authority(
                 &have,
                 htpasswd.as_ref(),
@@ -296,6 +300,7 @@ impl Settings {
             auth_timeout: auth_timeout.value,
             auth_ca,
             auth_probe: auth_probe.value,
+            access,
             realm,
             guesses: Some(guesses.value).filter(|most| *most > 0),
             guesses_exempt: guesses_exempt
@@ -314,7 +319,7 @@ impl Settings {
                 .map(|network| network.value)
                 .collect(),
             backend_authorization,
-            paths,
+            paths: paths.value,
             max_requests,
             workers: workers.map(|workers| workers.value),
             max_connections,

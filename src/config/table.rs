@@ -38,6 +38,8 @@ macro_rules! with_settings {
                 "PEM certificates that an https:// API must chain to", serve;
             auth_probe "on|off" = "on",
                 "ask the API about a made-up credential at start, and object if it is let in", serve;
+            access "FILE" ~ "whoever is known may do everything",
+                "a file that says who may pull, push and delete in which repository, a line each; see portreeve.access(5)", serve;
             realm "TEXT" = "Registry",
                 "the name that a client shows when it asks for a password";
             guesses "N" = "10",

@@ -139,7 +139,7 @@ mod tests {
         assert!(Mode::Confirm.conceals(&throttled));
         assert!(!gate().conceals(&throttled));
         assert!(!Mode::Confirm.conceals(&Refusal::Unsure { retry_after: 1 }));
-        assert!(!Mode::Confirm.conceals(&Refusal::Denied));
+        assert!(!Mode::Confirm.conceals(&Refusal::Denied { why: None }));
     }
 
     #[test]

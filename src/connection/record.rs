@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{Origin, Service};
-use crate::gate::Grant;
 use crate::gate::registry::{Digest, Route};
+use crate::gate::{Grant, Missing};
 use crate::http::{Form, Refusal, RequestHead, unparsed};
 use crate::log::{self, Access, Audit, Deed, Registry, Verb};
 use crate::metrics;
@@ -165,6 +165,15 @@ impl Record {
     pub(super) fn audit_login(&self, refusal: &Refusal) {
         if let (Refusal::Unauthorized { .. }, Some(claimed)) = (refusal, &self.user) {
             let audit = Audit::LoginRefused(claimed);
+            log::audit(&audit, self.client(), &self.request_id);
+        }
+    }
+
+    /// Says that somebody lacks a right who is known, if that is what happened.
+    pub(super) fn audit_missing(&self, missing: Option<&Missing>) {
+        if let Some(Missing { right, place }) = missing {
+            let user = self.user.as_deref().filter(|_| !self.claimed);
+            let audit = Audit::Denied { user, right, place };
             log::audit(&audit, self.client(), &self.request_id);
         }
     }

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use super::record::Record;
 use super::service::Service;
 use super::state::{Connection, Lingering, Next, Skipping, State};
-use crate::gate::Grant;
+use crate::gate::{Grant, Task};
 use crate::http::Unread;
 use crate::http::{
     Body, Framing, INPUT_LIMIT, Input, Refusal, RequestHead, Shape, Version, is_bad_chunk,
-    write_confirmation, write_ready,
+    write_catalog, write_confirmation, write_ready,
 };
 use crate::reactor::{Context, Wait};
+use crate::relay::Listed;
 use crate::stream::Progress;
 
 /// The rest of a refused request's body, in bytes, that is read so that the connection can be kept.
@@ -35,6 +36,8 @@ const THROTTLED: u16 = 429;
 const PAUSE: Duration = Duration::from_millis(250);
 /// The status of an auth service's yes.
 const CONFIRMED: u16 = 200;
+/// The status of a catalogue.
+const LISTED: u16 = 200;
 /// The status of the health path where all is well.
 const READY: u16 = 200;
 
@@ -81,6 +84,26 @@ impl Connection {
         let shape = shape(Some(head), after, &record);
         record.down = write_confirmation(&mut answer, grant.header_safe_user(), shape);
         self.say(&answer, CONFIRMED, after, record, cx)
+    }
+
+    /// Shows a page of the catalogue.
+    pub(super) fn list(
+        &mut self,
+        listed: &Listed,
+        head: &RequestHead,
+        grant: &Grant,
+        mut record: Record,
+        cx: &Context<'_>,
+    ) -> Next {
+        let after = after(Unread::whole(head), Some(head), &self.service);
+        let next = match (&listed.next, grant.task()) {
+            (Some(last), Task::List(page, _)) => Some(page.behind(last)),
+            _ => None,
+        };
+        let mut answer = Vec::with_capacity(1024);
+        let shape = shape(Some(head), after, &record);
+        record.down = write_catalog(&mut answer, &listed.names, next.as_deref(), shape);
+        self.say(&answer, LISTED, after, record, cx)
     }
 
     /// Says whether the gate is ready, to whoever asks on the path for that.

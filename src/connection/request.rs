@@ -13,13 +13,13 @@ use super::mode::{Forwarding, Mode};
 use super::record::Record;
 use super::state::{Admitted, Checking, Connection, Next, Question, Relaying, State};
 use crate::config::BackendAuthorization;
-use crate::gate::{Decision, Denial, Grant, Visit};
+use crate::gate::{Decision, Denial, Grant, Task, Visit};
 use crate::http::Unread;
-use crate::http::{ForwardedBy, Refusal, RequestHead, write_request_head};
+use crate::http::{ForwardedBy, Refusal, RequestHead, write_own_fields, write_request_head};
 use crate::metrics::CLIENT_GONE;
 use crate::net::Network;
 use crate::reactor::{Context, Kind, Wait};
-use crate::relay::{CLIENT_WENT_AWAY, End, Outcome, Presence, Terms, Then, Turn};
+use crate::relay::{CLIENT_WENT_AWAY, End, Outcome, Outgoing, Presence, Terms, Then, Turn};
 
 /// A request waits this long for its turn before it is told to come again.
 const WAIT_AT_MOST: Duration = Duration::from_secs(10);
@@ -142,9 +142,10 @@ impl Connection {
                 self.admit(admitted, cx)
             }
             Err(denial) => {
-                (record.user, record.claimed) = (denial.claimed, true);
+                (record.user, record.claimed) = (denial.user, !denial.is_proved);
                 record.note = denial.note;
                 record.audit_login(&denial.refusal);
+                record.audit_missing(denial.missing.as_ref());
                 let mut refusal = denial.refusal;
                 if self.service.mode.conceals(&refusal) {
                     record.note = Some(refusal.message().to_owned());
@@ -222,10 +223,13 @@ impl Connection {
         let Mode::Forward(to) = &service.mode else {
             return Next::Close;
         };
-        let head = &relaying.admitted.head;
+        let (head, grant) = (&relaying.admitted.head, &relaying.admitted.grant);
         let may_keep = !service.draining.load(Ordering::Relaxed);
         relaying.exchange.terms.may_keep = may_keep;
-        match relaying.exchange.run(&to.relay, head, &mut self.input, cx) {
+        match relaying
+            .exchange
+            .run(&to.relay, grant, head, &mut self.input, cx)
+        {
             Turn::Wait(wait) => {
                 self.deadline = relaying.exchange.deadline();
                 Next::Stay(State::Relaying(relaying), wait)
@@ -248,7 +252,10 @@ impl Connection {
 
     fn settle(&mut self, admitted: Admitted, outcome: Outcome, cx: &Context<'_>) -> Next {
         let Admitted {
-            head, mut record, ..
+            head,
+            grant,
+            mut record,
+            ..
         } = admitted;
         (record.up, record.down, record.note) = (outcome.up, outcome.down, outcome.note);
         record.digest = outcome.digest;
@@ -266,6 +273,7 @@ impl Connection {
             End::Refused(refusal, unread) => {
                 return self.refuse(refusal, Some(&head), unread, record, cx);
             }
+            End::Listed(listed) => return self.list(&listed, &head, &grant, record, cx),
             End::ClientGone => (CLIENT_GONE, Next::Abort),
             End::Unheard(status) => (status, Next::Abort),
             End::Answered(status, Then::Keep) => (status, self.rest(cx)),
@@ -289,7 +297,7 @@ fn visit(record: &Record) -> Visit<'_> {
 }
 
 /// The head that a backend gets.
-fn outgoing(admitted: &Admitted, to: &Forwarding) -> Vec<u8> {
+fn outgoing(admitted: &Admitted, to: &Forwarding) -> Outgoing {
     let Admitted {
         head,
         grant,
@@ -310,7 +318,21 @@ fn outgoing(admitted: &Admitted, to: &Forwarding) -> Vec<u8> {
         request_id: &record.request_id,
         remote_user: grant.header_safe_user(),
         authorization: authorization.as_deref(),
+        target: grant.target(),
+        // It is read first.
+        withholds_body: matches!(grant.task(), Task::Create { .. }),
     };
-    write_request_head(&mut outgoing, head, &forwarded);
-    outgoing
+    let mut own_fields = Vec::new();
+    match grant.task() {
+        Task::Relay => write_request_head(&mut outgoing, head, &forwarded),
+        Task::List(..) => write_own_fields(&mut own_fields, head, &forwarded),
+        Task::Create { .. } => {
+            write_request_head(&mut outgoing, head, &forwarded);
+            write_own_fields(&mut own_fields, head, &forwarded);
+        }
+    }
+    Outgoing {
+        head: outgoing,
+        own_fields,
+    }
 }

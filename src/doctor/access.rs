@@ -187,10 +187,14 @@ pub(super) fn trouble(visit: &Visit, answer: &Answer, what: &str) -> Unwell {
             "refused",
             "the password was good before: see whether several gates share the name, and differ",
         ),
-        403 => (
-            "denied",
-            "the user may not do this: see what the API or the registry allows",
-        ),
+        403 => {
+            let remedy = format!(
+                "with an access file, the line \"{} pull,push,delete {}\" in it would grant this; else see what the API or \
+                 the registry allows",
+                visit.user, visit.repository
+            );
+            return Unwell::wrong("denied", said, remedy);
+        }
         411 => (
             "length-required",
             "something on the way takes no chunked bodies, and docker sends nothing else: let it pass them on (an nginx \

@@ -6,8 +6,8 @@
 
 mod reader;
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 pub use reader::{Obstacle, Reader};
@@ -18,6 +18,25 @@ use crate::log::reason;
 
 /// Of a file that begins as UTF-16 does.
 pub const UTF_16: &str = "UTF-16, as some programs of Windows write text: save it as UTF-8";
+
+/// What some editors put in front of a text, where it means nothing.
+pub const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// One fault of a file that is read line by line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineFault {
+    /// Counted from 1; 0 is for the file as a whole.
+    pub line: usize,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// What is in a file, unless that is more than `most` bytes.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let length = File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    Ok((length as u64 <= most).then_some(bytes))
+}
 
 /// Why the file at `path` cannot be had, and what to do.
 pub fn why(path: &Path, error: &io::Error) -> String {

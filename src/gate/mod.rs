@@ -3,22 +3,33 @@
 //! Owns the decision on every request: who is asking, and whether that one may. It must not know
 //! how bytes move. A [`Grant`] is the only way to the relay, and only this room makes one.
 
+pub mod access;
 pub mod auth;
+mod grant;
+mod permission;
 pub mod registry;
 mod visit;
 
-use std::sync::Arc;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod decisions;
+
+use std::sync::{Arc, RwLock};
 use std::task::Waker;
 use std::time::Instant;
 
-use auth::api::{Api, Basis, Question, Ruling};
+use access::Access;
+use auth::api::{Api, Basis, Groups, Question, Ruling};
 use auth::{
     AuthorizationFault, Credentials, HeldBack, Htpasswd, Presented, Principal, Step, Users, Verdict,
 };
 
 use crate::http::{PathDecides, Refusal, RequestHead, basic_challenge};
+use crate::lock::EvenIfPoisoned;
 use crate::metrics::{self, Login};
 use crate::net::Network;
+pub use grant::{Denial, Grant};
+pub use permission::{Missing, Permission, Task, Viewer};
 pub use visit::Visit;
 
 /// An `Authorization` for a password file is this long at most, in bytes.
@@ -26,76 +37,10 @@ const LONGEST_FOR_FILE: usize = 4 * 1024;
 /// For an API it may be a token with all that its issuer put into it.
 const LONGEST_FOR_API: usize = 16 * 1024;
 
+/// Of a request without one.
+const ABSENT: &str = "no credentials";
 /// Of an `Authorization` that nobody could check.
 const UNUSABLE: &str = "no user and password in the Authorization field";
-
-/// Leave to let one request through, and in whose name.
-#[derive(Debug)]
-pub struct Grant {
-    principal: Option<Principal>,
-    claimed: Option<Vec<u8>>,
-    had_credentials: bool,
-}
-
-impl Grant {
-    /// Whether whoever was let in has shown credentials; an API may let strangers in too.
-    pub fn had_credentials(&self) -> bool {
-        self.had_credentials
-    }
-
-    /// The user, if whoever decided has named one.
-    pub fn user(&self) -> Option<&[u8]> {
-        self.principal.as_ref().map(Principal::user)
-    }
-
-    /// The same, shared.
-    pub fn shared_user(&self) -> Option<Arc<[u8]>> {
-        self.principal.as_ref().map(Principal::shared)
-    }
-
-    /// The name in the credentials, for the log alone: that they were good does not say whose they are.
-    pub fn claimed(&self) -> Option<&[u8]> {
-        self.claimed.as_deref()
-    }
-
-    /// The user, if the name can stand in a header field: another would be cut or be two fields.
-    pub fn header_safe_user(&self) -> Option<&[u8]> {
-        let user = self.user()?;
-        let is_edge = |byte: Option<&u8>| byte.is_some_and(|byte| *byte != b' ');
-        let is_safe = is_edge(user.first())
-            && is_edge(user.last())
-            && user.iter().all(|byte| *byte >= b' ' && *byte != 0x7f);
-        is_safe.then_some(user)
-    }
-
-    /// `Basic user:`, for a backend that wants to know who and must not know the password. Not for a name with a colon,
-    /// which would end there and be somebody else's.
-    pub fn basic_without_password(&self) -> Option<Vec<u8>> {
-        let user = self.user().filter(|user| !user.contains(&b':'))?;
-        Some(auth::basic_of(user, b""))
-    }
-}
-
-/// A request that was not let through.
-#[derive(Debug)]
-pub struct Denial {
-    /// What the client is told.
-    pub refusal: Refusal,
-    /// The user name that was given and not proved, for the log.
-    pub claimed: Option<Vec<u8>>,
-    /// What else the log should say.
-    pub note: Option<String>,
-}
-
-impl Denial {
-    fn of(refusal: Refusal) -> Denial {
-        Denial {
-            refusal,
-            claimed: None,
-            note: None,
-        }
-    }
-}
 
 /// Who decides.
 pub enum Authority {
@@ -148,20 +93,43 @@ struct Shown<'a> {
     claimed: Option<Vec<u8>>,
 }
 
+/// Whom a request was let in as, before it is asked what that one may do.
+struct Visitor {
+    principal: Option<Principal>,
+    groups: Groups,
+    claimed: Option<Vec<u8>>,
+    had_credentials: bool,
+}
+
 /// The keeper of the gate.
 pub struct Gatekeeper {
     authority: Authority,
     challenge: String,
     paths: PathRules,
+    /// Without a file whoever passes may do everything.
+    access: Option<RwLock<Arc<Access>>>,
 }
 
 impl Gatekeeper {
     /// Asks `authority`, and challenges in the name of `realm`.
-    pub fn new(authority: Authority, realm: &str, paths: PathRules) -> Gatekeeper {
+    pub fn new(
+        authority: Authority,
+        realm: &str,
+        paths: PathRules,
+        access: Option<Access>,
+    ) -> Gatekeeper {
         Gatekeeper {
             authority,
             challenge: basic_challenge(realm),
             paths,
+            access: access.map(|access| RwLock::new(Arc::new(access))),
+        }
+    }
+
+    /// Takes other rights in place of all present ones, where there is a file of them.
+    pub fn replace_access(&self, new: Access) {
+        if let Some(access) = &self.access {
+            *access.write().even_if_poisoned() = Arc::new(new);
         }
     }
 
@@ -208,8 +176,9 @@ impl Gatekeeper {
         match &self.authority {
             Authority::Htpasswd(htpasswd) => match self.credentials(head) {
                 Err(denial) => Decision::Made(Err(denial)),
-                Ok(credentials) => match htpasswd.recall(&credentials, visit.client) {
-                    Some(verdict) => Decision::Made(self.judged(verdict, &credentials)),
+                Ok(None) => Decision::Made(self.stranger(head)),
+                Ok(Some(credentials)) => match htpasswd.recall(&credentials, visit.client) {
+                    Some(verdict) => Decision::Made(self.judged(verdict, head, &credentials)),
                     None => Decision::Later(Inquiry::Check(htpasswd.inquire())),
                 },
             },
@@ -239,11 +208,12 @@ impl Gatekeeper {
         match (&self.authority, inquiry) {
             (Authority::Htpasswd(htpasswd), Inquiry::Check(inquiry)) => {
                 let credentials = match self.credentials(head) {
-                    Ok(credentials) => credentials,
+                    Ok(Some(credentials)) => credentials,
+                    Ok(None) => return Decision::Made(self.stranger(head)),
                     Err(denial) => return Decision::Made(Err(denial)),
                 };
                 match htpasswd.go_on(inquiry, &credentials, visit.client, waker, may_block) {
-                    Step::Done(verdict) => Decision::Made(self.judged(verdict, &credentials)),
+                    Step::Done(verdict) => Decision::Made(self.judged(verdict, head, &credentials)),
                     Step::Waits(inquiry) => Decision::Later(Inquiry::Check(inquiry)),
                     Step::Blocks(inquiry) => Decision::Blocks(Inquiry::Check(inquiry)),
                 }
@@ -266,22 +236,87 @@ impl Gatekeeper {
         }
     }
 
-    fn credentials(&self, head: &RequestHead) -> Result<Credentials, Denial> {
+    /// `None` if none are shown.
+    fn credentials(&self, head: &RequestHead) -> Result<Option<Credentials>, Denial> {
         match presented(head, LONGEST_FOR_FILE)? {
-            Presented::Basic(credentials) => Ok(credentials),
-            Presented::Absent => Err(self.unusable("no credentials")),
+            Presented::Basic(credentials) => Ok(Some(credentials)),
+            Presented::Absent => Ok(None),
             Presented::Unusable => Err(self.unusable(UNUSABLE)),
         }
     }
 
-    fn judged(&self, verdict: Verdict, credentials: &Credentials) -> Result<Grant, Denial> {
+    /// Somebody without credentials, who may do what everybody may.
+    fn stranger(&self, head: &RequestHead) -> Result<Grant, Denial> {
+        if self.access.is_none() {
+            return Err(self.unusable(ABSENT));
+        }
+        self.permit(
+            head,
+            Visitor {
+                principal: None,
+                groups: Groups::default(),
+                claimed: None,
+                had_credentials: false,
+            },
+        )
+    }
+
+    /// What somebody may do who was let in.
+    fn permit(&self, head: &RequestHead, visitor: Visitor) -> Result<Grant, Denial> {
+        let Visitor {
+            principal,
+            groups,
+            claimed,
+            had_credentials,
+        } = visitor;
+        let is_known = had_credentials || principal.is_some();
+        let permission = match &self.access {
+            None => Ok(Permission::WHOLE),
+            Some(access) => {
+                let access = Arc::clone(&access.read().even_if_poisoned());
+                let user = principal.as_ref().map(Principal::shared);
+                Viewer::new(access, user, is_known, groups).permit(head)
+            }
+        };
+        match permission {
+            Ok(permission) => Ok(Grant {
+                principal,
+                claimed,
+                had_credentials,
+                permission,
+            }),
+            Err(unpermitted) if !is_known && unpermitted.hides_from_strangers() => {
+                Err(self.unusable(ABSENT))
+            }
+            Err(unpermitted) => Err(Denial {
+                user: principal
+                    .as_ref()
+                    .map(|user| user.user().to_vec())
+                    .or(claimed),
+                is_proved: principal.is_some(),
+                missing: unpermitted.missing,
+                ..Denial::of(unpermitted.refusal)
+            }),
+        }
+    }
+
+    fn judged(
+        &self,
+        verdict: Verdict,
+        head: &RequestHead,
+        credentials: &Credentials,
+    ) -> Result<Grant, Denial> {
         let (login, refusal) = match verdict {
             Verdict::Known(principal) => {
-                return Ok(Grant {
-                    principal: Some(principal),
-                    claimed: None,
-                    had_credentials: true,
-                });
+                return self.permit(
+                    head,
+                    Visitor {
+                        principal: Some(principal),
+                        groups: Groups::default(),
+                        claimed: None,
+                        had_credentials: true,
+                    },
+                );
             }
             Verdict::Wrong => (Login::Wrong, self.unauthorized()),
             Verdict::Busy => (Login::Busy, Refusal::Unsure { retry_after: 1 }),
@@ -291,7 +326,7 @@ impl Gatekeeper {
         };
         metrics::login(login);
         Err(Denial {
-            claimed: claimed(credentials),
+            user: claimed(credentials),
             note: (login == Login::Wrong).then(|| "wrong user or password".to_owned()),
             ..Denial::of(refusal)
         })
@@ -320,48 +355,52 @@ impl Gatekeeper {
             claimed,
         } = shown;
         let (refusal, note) = match ruling {
-            Ruling::Allowed(principal, basis) => {
+            Ruling::Allowed(principal, groups, basis) => {
                 if basis == Basis::Path {
                     let refused = |refusal| Denial {
-                        claimed: claimed.clone(),
+                        user: claimed.clone(),
                         ..Denial::of(refusal)
                     };
                     self.paths.asked_about.check(head.path()).map_err(refused)?;
                 }
-                return Ok(Grant {
-                    principal,
-                    claimed,
-                    had_credentials: authorization.is_some(),
-                });
+                return self.permit(
+                    head,
+                    Visitor {
+                        principal,
+                        groups,
+                        claimed,
+                        had_credentials: authorization.is_some(),
+                    },
+                );
             }
             Ruling::Unauthorized(challenges) if challenges.is_empty() => {
                 (self.unauthorized(), None)
             }
             Ruling::Unauthorized(challenges) => (Refusal::Unauthorized { challenges }, None),
-            Ruling::Denied => (Refusal::Denied, None),
+            Ruling::Denied => (Refusal::Denied { why: None }, None),
             Ruling::TooManyRequests(retry_after) => {
                 (Refusal::TooManyRequests { retry_after }, None)
             }
             Ruling::Unsure { retry_after, why } => (Refusal::Unsure { retry_after }, Some(why)),
         };
         let note = note.or_else(|| match &refusal {
-            Refusal::Unauthorized { .. } if authorization.is_none() => {
-                Some("no credentials".to_owned())
+            Refusal::Unauthorized { .. } if authorization.is_none() => Some(ABSENT.to_owned()),
+            Refusal::Unauthorized { .. } | Refusal::Denied { .. } => {
+                Some("the API says no".to_owned())
             }
-            Refusal::Unauthorized { .. } | Refusal::Denied => Some("the API says no".to_owned()),
             _ => None,
         });
         metrics::login(match &refusal {
             Refusal::Unauthorized { .. } if authorization.is_none() => Login::Absent,
             Refusal::Unauthorized { .. } => Login::Wrong,
-            Refusal::Denied => Login::Denied,
+            Refusal::Denied { .. } => Login::Denied,
             Refusal::TooManyRequests { .. } => Login::Throttled,
             _ => Login::Unsure,
         });
         Err(Denial {
-            refusal,
-            claimed,
+            user: claimed,
             note,
+            ..Denial::of(refusal)
         })
     }
 

@@ -10,7 +10,7 @@ use httpdate::fmt_http_date;
 use super::framing::Version;
 use super::grammar::is_clean_value;
 use super::refusal::Refusal;
-use crate::text::Object;
+use crate::text::{Object, escape};
 
 /// What `Allow` says where CONNECT or TRACE was asked for.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -123,6 +123,32 @@ pub fn write_ready(out: &mut Vec<u8>, to: Shape) -> u64 {
 }
 
 /// Status line and the fields that every answer of our own has.
+/// Appends the answer that lists repositories (OCI distribution spec, as distribution has it). `next` is where the list goes on.
+pub fn write_catalog(out: &mut Vec<u8>, names: &[String], next: Option<&str>, to: Shape) -> u64 {
+    let mut body = String::new();
+    Object::new(&mut body)
+        .member("repositories", |out| {
+            out.push('[');
+            for (at, name) in names.iter().enumerate() {
+                out.push_str(if at == 0 { "\"" } else { ",\"" });
+                escape::json(out, name.as_bytes());
+                out.push('"');
+            }
+            out.push(']');
+        })
+        .end();
+    body.push('\n');
+    begin(out, 200, &body, to);
+    push(
+        out,
+        format_args!("Docker-Distribution-Api-Version: registry/2.0\r\n"),
+    );
+    if let Some(next) = next.filter(|next| is_clean_value(next.as_bytes())) {
+        push(out, format_args!("Link: <{next}>; rel=\"next\"\r\n"));
+    }
+    end(out, &body, to)
+}
+
 fn begin(out: &mut Vec<u8>, status: u16, body: &str, to: Shape) {
     // It has no date before 1970, where a clock stands that was never set.
     let date = fmt_http_date(SystemTime::now().max(SystemTime::UNIX_EPOCH));
@@ -177,8 +203,12 @@ fn phrase(status: u16) -> &'static str {
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
+        404 => "Not Found",
         405 => "Method Not Allowed",
+        409 => "Conflict",
+        413 => "Content Too Large",
         414 => "URI Too Long",
+        415 => "Unsupported Media Type",
         417 => "Expectation Failed",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",

@@ -28,7 +28,7 @@ mod equivalence;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 
-pub use answer::{Form, Shape, basic_challenge, write_confirmation, write_ready};
+pub use answer::{Form, Shape, basic_challenge, write_catalog, write_confirmation, write_ready};
 pub use body::{Body, Reading, is_bad_chunk};
 pub use chunks::ChunkWriter;
 pub use fields::{connection_lists, dropped_on_the_way_in, hop_by_hop};
@@ -42,6 +42,6 @@ pub use response::{BadResponse, ResponseHead};
 pub use unparsed::{Unparsed, unparsed};
 pub use unread::Unread;
 pub use write::{
-    CONTINUE, ForwardedBy, ResponseShape, write_interim_head, write_request_head,
-    write_response_head,
+    CONTINUE, ForwardedBy, ResponseShape, append_body, write_interim_head, write_own_fields,
+    write_request_head, write_response_head,
 };

@@ -54,7 +54,21 @@ pub enum Refusal {
     Unauthorized {
         challenges: Vec<String>,
     },
-    Denied,
+    /// Who may not do what, where that is known.
+    Denied {
+        why: Option<Box<str>>,
+    },
+    NoSuchPath,
+    BadQuery,
+    FormBody,
+    ManifestTooLong,
+    TagExists {
+        message: Box<str>,
+    },
+    /// What a tag is now; seconds until another attempt has a chance.
+    TagUnsure {
+        retry_after: u32,
+    },
     /// Seconds until another attempt has a chance.
     TooManyRequests {
         retry_after: u32,
@@ -81,16 +95,21 @@ impl Refusal {
     }
 
     /// What a person can read and do something about; also what the log says.
-    pub fn message(&self) -> &'static str {
-        self.row().1
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Denied { why: Some(message) } | Self::TagExists { message } => message,
+            _ => self.row().1,
+        }
     }
 
     /// The error code of the OCI distribution specification, or the nearest word of the same kind.
     pub fn code(&self) -> &'static str {
         match self.status() {
             401 => "UNAUTHORIZED",
-            403 => "DENIED",
-            405 | 417 | 501 | 505 => "UNSUPPORTED",
+            403 | 409 => "DENIED",
+            404 => "NAME_UNKNOWN",
+            413 => "SIZE_INVALID",
+            405 | 415 | 417 | 501 | 505 => "UNSUPPORTED",
             429 => "TOOMANYREQUESTS",
             502..=504 => "UNAVAILABLE",
             _ => "BAD_REQUEST",
@@ -105,7 +124,13 @@ impl Refusal {
             Self::AuthorizationTwice
                 | Self::AuthorizationTooLong
                 | Self::Unauthorized { .. }
-                | Self::Denied
+                | Self::Denied { .. }
+                | Self::NoSuchPath
+                | Self::BadQuery
+                | Self::FormBody
+                | Self::ManifestTooLong
+                | Self::TagExists { .. }
+                | Self::TagUnsure { .. }
                 | Self::TooManyRequests { .. }
                 | Self::BackendUnreachable
                 | Self::BackendGarbled
@@ -121,6 +146,7 @@ impl Refusal {
         match self {
             Self::TooManyRequests { retry_after }
             | Self::Unsure { retry_after }
+            | Self::TagUnsure { retry_after }
             | Self::Overloaded { retry_after } => Some(*retry_after),
             _ => None,
         }
@@ -252,9 +278,28 @@ impl Refusal {
                 401,
                 "authentication required: log in with a user name and password that are valid here",
             ),
-            Self::Denied => (
+            Self::Denied { .. } => (
                 403,
                 "this user may not do this here: ask the operator for access, or log in as another user",
+            ),
+            Self::NoSuchPath => (
+                404,
+                "nothing of a registry is called so: see that the name has lower-case letters alone, and the path is one of the API",
+            ),
+            Self::BadQuery => (
+                400,
+                "a semicolon, a bad escape or a value in the query that cannot stand there: check the client",
+            ),
+            Self::FormBody => (
+                415,
+                "an upload does not begin with a form: send no body, or the blob itself",
+            ),
+            Self::ManifestTooLong => (413, "a manifest over 4 MiB: send a smaller one"),
+            // It is said which.
+            Self::TagExists { .. } => (409, "the tag exists and may not be moved"),
+            Self::TagUnsure { .. } => (
+                503,
+                "whether the tag exists could not be found out just now: try again shortly",
             ),
             Self::TooManyRequests { .. } => (
                 429,

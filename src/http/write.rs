@@ -31,6 +31,10 @@ pub struct ForwardedBy<'a> {
     pub remote_user: Option<&'a [u8]>,
     /// The value of `Authorization` that the backend is to see.
     pub authorization: Option<&'a [u8]>,
+    /// What is asked for, if not what the client asks for.
+    pub target: Option<&'a [u8]>,
+    /// The body is put behind the head later, by [`append_body`].
+    pub withholds_body: bool,
 }
 
 /// What an answer's head needs to know of the request that it answers.
@@ -60,7 +64,7 @@ pub fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, extra: &Forward
     [
         head.method().as_bytes(),
         b" ",
-        head.target(),
+        extra.target.unwrap_or(head.target()),
         b" HTTP/1.1\r\n",
     ]
     .iter()
@@ -80,10 +84,36 @@ pub fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, extra: &Forward
         }
     }
     match head.framing() {
+        _ if extra.withholds_body => {}
         Framing::Length(length) => push_length(out, length),
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::Empty | Framing::UntilClose => {}
     }
+    push_added(out, extra);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the fields of a question that the gate has itself in the course of a request, each with its line end: where it goes, and
+/// on whose behalf.
+pub fn write_own_fields(out: &mut Vec<u8>, head: &RequestHead, extra: &ForwardedBy<'_>) {
+    push_field(out, b"Host", head.host().as_bytes());
+    push_field(
+        out,
+        b"User-Agent",
+        concat!("portreeve/", env!("CARGO_PKG_VERSION")).as_bytes(),
+    );
+    push_added(out, extra);
+}
+
+/// Puts a body behind a head that says nothing of one.
+pub fn append_body(head: &mut Vec<u8>, body: &[u8]) {
+    head.truncate(head.len().saturating_sub(2));
+    push_length(head, body.len() as u64);
+    head.extend_from_slice(b"\r\n");
+    head.extend_from_slice(body);
+}
+
+fn push_added(out: &mut Vec<u8>, extra: &ForwardedBy<'_>) {
     let added = [
         (b"X-Forwarded-For".as_slice(), Some(extra.for_.as_bytes())),
         (b"X-Forwarded-Proto", Some(extra.proto.as_bytes())),
@@ -98,7 +128,6 @@ pub fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, extra: &Forward
             push_field(out, name, value);
         }
     }
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends the head of a final answer for the client.

@@ -16,6 +16,15 @@ pub enum Audit<'a> {
     Done(Deed<'a>),
     /// Somebody was not let in under this name.
     LoginRefused(&'a [u8]),
+    /// Somebody who is known lacks a right.
+    Denied {
+        /// Who, if that is known.
+        user: Option<&'a [u8]>,
+        /// As in access files.
+        right: &'a str,
+        /// The repository or the path.
+        place: &'a str,
+    },
 }
 
 /// What was done in a registry.
@@ -88,6 +97,15 @@ impl Audit<'_> {
                 text.push_str("login refused for ");
                 escape::column(&mut text, escape::cut(claimed, LONGEST_NAME));
             }
+            Audit::Denied { user, right, place } => {
+                text.push_str("denied ");
+                match user {
+                    Some(user) => escape::column(&mut text, escape::cut(user, LONGEST_NAME)),
+                    None => text.push('-'),
+                }
+                let _ = write!(text, " {right} on ");
+                escape::column(&mut text, escape::cut(place.as_bytes(), LONGEST_NAME));
+            }
         }
         let _ = write!(text, " from {peer}");
         text
@@ -109,6 +127,11 @@ impl Audit<'_> {
             Audit::LoginRefused(claimed) => object
                 .text("event", "login-refused")
                 .text("claimed", name(claimed)),
+            Audit::Denied { user, right, place } => object
+                .text("event", "denied")
+                .maybe("user", user.map(name))
+                .text("right", right)
+                .text("place", name(place.as_bytes())),
         }
         .text("peer", peer.to_string())
         .text("id", name(request_id.as_bytes()));
@@ -166,6 +189,14 @@ mod tests {
             (
                 Audit::LoginRefused(b"mallory"),
                 "login refused for mallory from 10.0.0.7",
+            ),
+            (
+                Audit::Denied {
+                    user: Some(b"bob"),
+                    right: "push",
+                    place: "team/app",
+                },
+                "denied bob push on team/app from 10.0.0.7",
             ),
         ] {
             assert_eq!(audit.sentence(PEER), sentence);

@@ -6,6 +6,7 @@ use super::backend::Backend;
 use super::choice::{self, Choice};
 use super::response::Unanswered;
 use super::sessions::{Sessions, Step};
+use super::tags::Tags;
 use super::transfer::Budget;
 use crate::config;
 use crate::http::location::{Origin, Outside, rewrite};
@@ -18,6 +19,7 @@ pub struct Relay {
     pub(super) backends: Vec<Backend>,
     pub(super) choice: Choice,
     pub(super) sessions: Sessions,
+    pub(super) tags: Tags,
     pub(super) budget: Budget,
     pub(super) response_timeout: Duration,
     pub(super) body_timeout: Duration,
@@ -34,6 +36,7 @@ impl Relay {
         Relay {
             choice: Choice::new(backends.len()),
             sessions: Sessions::default(),
+            tags: Tags::default(),
             backends,
             budget: Budget::default(),
             response_timeout,

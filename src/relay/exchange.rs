@@ -13,14 +13,19 @@ use std::time::{Duration, Instant};
 use super::backend::{Backend, Link, Repeat};
 use super::choice::Tried;
 use super::context::Relay;
+use super::create::{self, Create, Held, Stopped};
 use super::deliver::{Answer, Delivery};
 use super::dial::{Dial, Dialled};
+use super::listing::{self, Listing};
 use super::outcome::{CLIENT_WENT_AWAY, End, Outcome};
 use super::presence::Presence;
 use super::response::{Heard, ResponseReader, Unanswered};
-use super::sides::{Account, Asked, Sides, Terms};
+use super::sides::{Account, Asked, Outgoing, Sides, Terms};
 use super::upload::{Upload, Uploaded};
-use crate::http::{CONTINUE, Framing, Input, Refusal, RequestHead, ResponseHead, Unread, Version};
+use crate::gate::{Grant, Task};
+use crate::http::{
+    CONTINUE, Framing, Input, Refusal, RequestHead, ResponseHead, Unread, Version, append_body,
+};
 use crate::reactor::{Context, Wait};
 use crate::stream::{Stream, early};
 
@@ -47,11 +52,15 @@ pub struct Exchange {
     client: Presence,
     account: Account,
     asks_for_password: bool,
+    /// Of a manifest that was read before it is sent: its body is behind the head, and this is kept until the end.
+    held: Option<Held>,
 }
 
 /// Where an exchange is.
 #[derive(Debug)]
 enum Stage {
+    Listing(Box<Listing>),
+    Creating(Box<Create>),
     Choosing,
     Connecting(Attempt, Dial),
     Uploading(Attempt, Box<Asked>, Upload),
@@ -98,11 +107,24 @@ enum Next {
 impl Exchange {
     pub(super) fn new(
         relay: &Relay,
+        task: &Task,
         head: &RequestHead,
-        outgoing: Vec<u8>,
+        outgoing: Outgoing,
         terms: Terms,
         now: Instant,
     ) -> Exchange {
+        let Outgoing {
+            head: outgoing,
+            own_fields,
+        } = outgoing;
+        let stage = match task {
+            Task::Relay => Stage::Choosing,
+            Task::List(page, _) => Stage::Listing(Box::new(Listing::new(page, own_fields))),
+            Task::Create { repository, tags } => {
+                let create = Create::new(repository, tags, own_fields, now);
+                Stage::Creating(Box::new(create))
+            }
+        };
         Exchange {
             outgoing,
             repeat: Repeat::of(head),
@@ -111,11 +133,12 @@ impl Exchange {
             failures: Vec::new(),
             second_best: None,
             refusal: (Refusal::BackendUnreachable, Unread::whole(head)),
-            stage: Stage::Choosing,
+            stage,
             deadline: now,
             client: Presence::Here,
             account: Account::default(),
             asks_for_password: false,
+            held: None,
         }
     }
 
@@ -134,6 +157,7 @@ impl Exchange {
     pub fn run(
         &mut self,
         relay: &Relay,
+        grant: &Grant,
         head: &RequestHead,
         client: &mut Input<Stream>,
         cx: &mut Context<'_>,
@@ -141,6 +165,7 @@ impl Exchange {
         let mut sides = Sides {
             relay,
             head,
+            grant,
             client,
             cx,
         };
@@ -149,6 +174,8 @@ impl Exchange {
                 return Turn::Wait(Wait::Again);
             }
             let next = match mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Listing(listing) => self.list(listing, &mut sides),
+                Stage::Creating(create) => self.create(create, &mut sides),
                 Stage::Choosing => self.choose(&mut sides),
                 Stage::Connecting(attempt, dial) => self.connect(attempt, dial, &mut sides),
                 Stage::Uploading(attempt, asked, upload) => {
@@ -187,6 +214,66 @@ impl Exchange {
             note: Some(notes.join("; ")).filter(|note| !note.is_empty()),
             digest: self.account.digest.take(),
             asks_for_password: self.asks_for_password,
+        }
+    }
+
+    /// A catalogue, as far as the client may see it.
+    fn list(&mut self, mut listing: Box<Listing>, sides: &mut Sides<'_, '_>) -> Next {
+        let Task::List(_, viewer) = sides.grant.task() else {
+            return Next::On(Stage::Choosing);
+        };
+        if self.has_left(sides) {
+            return self.client_gone(CLIENT_WENT_AWAY);
+        }
+        match listing.run(viewer, sides.relay, sides.cx) {
+            listing::Turn::Wait(wait) => {
+                self.deadline = listing.deadline(sides.cx.now);
+                Next::Stay(Stage::Listing(listing), wait)
+            }
+            listing::Turn::Done(Ok(listed)) => Next::Over(End::Listed(listed)),
+            listing::Turn::Done(Err(failed)) => {
+                self.account.note = Some(failed.note);
+                let unread = Unread::whole(sides.head);
+                Next::Over(End::Refused(failed.refusal, unread))
+            }
+        }
+    }
+
+    /// A manifest that must move no tag: read and compared first, and then sent as one piece.
+    fn create(&mut self, mut create: Box<Create>, sides: &mut Sides<'_, '_>) -> Next {
+        let client = sides.client.stream();
+        let is_gone = match create.has_arrived() {
+            true => self.has_left(sides),
+            false => self.client.is_torn(client),
+        };
+        if is_gone {
+            return self.client_gone(CLIENT_WENT_AWAY);
+        }
+        match create.run(sides) {
+            create::Turn::Wait(wait) => {
+                self.deadline = create.deadline();
+                Next::Stay(Stage::Creating(create), wait)
+            }
+            create::Turn::Done(Ok(created)) => {
+                append_body(&mut self.outgoing, &created.body);
+                self.account.up = created.body.len() as u64;
+                self.refusal.1 = Unread::Exactly(0);
+                self.held = Some(created.held);
+                Next::On(Stage::Choosing)
+            }
+            create::Turn::Done(Err(Stopped::ClientGone(note))) => self.client_gone(note),
+            create::Turn::Done(Err(Stopped::Refused(refusal, unread, note))) => {
+                self.account.note = note;
+                Next::Over(End::Refused(refusal, unread))
+            }
+        }
+    }
+
+    /// What of the request's body is still with the client before anything was sent.
+    fn unread(&self, head: &RequestHead) -> Unread {
+        match self.held {
+            Some(_) => Unread::Exactly(0),
+            None => Unread::whole(head),
         }
     }
 
@@ -235,7 +322,7 @@ impl Exchange {
             Dialled::Failed(error) => {
                 backend.dialled(Err(&error));
                 self.failed(backend, error);
-                self.refusal = (Refusal::BackendUnreachable, Unread::whole(sides.head));
+                self.refusal = (Refusal::BackendUnreachable, self.unread(sides.head));
                 sides.relay.choice.failed(attempt.place, sides.cx.now);
                 Next::On(Stage::Choosing)
             }
@@ -251,7 +338,8 @@ impl Exchange {
         let now = sides.cx.now;
         match (sent, head.framing()) {
             // It may have answered before it closed: a server that is full, or that refuses.
-            (Err(_), _) => self.stopped(attempt, asked, Unread::whole(head), sides),
+            (Err(_), _) => self.stopped(attempt, asked, self.unread(head), sides),
+            (Ok(()), _) if self.held.is_some() => self.sent(attempt, asked, now),
             (Ok(()), Framing::Empty) => self.sent(attempt, asked, now),
             (Ok(()), framing) => {
                 if head.expects_continue()

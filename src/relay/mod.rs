@@ -9,10 +9,13 @@
 mod backend;
 mod choice;
 mod context;
+mod create;
 mod deliver;
 mod dial;
 mod exchange;
+mod fetch;
 mod health;
+mod listing;
 mod outcome;
 mod presence;
 mod probe;
@@ -20,6 +23,7 @@ mod response;
 mod sessions;
 mod sides;
 mod splice;
+mod tags;
 mod transfer;
 mod upload;
 
@@ -28,23 +32,24 @@ use std::time::Instant;
 pub use backend::Backend;
 pub use context::Relay;
 pub use exchange::{Exchange, Turn};
+pub use listing::Listed;
 pub use outcome::{CLIENT_WENT_AWAY, End, Outcome, Then};
 pub use presence::Presence;
-pub use sides::Terms;
+pub use sides::{Outgoing, Terms};
 
 use crate::gate::Grant;
 use crate::http::RequestHead;
 
 impl Relay {
-    /// Begins to forward a request that was granted. `outgoing` is its head as a backend is to see it.
+    /// Begins what was granted for a request.
     pub fn forward(
         &self,
-        _grant: &Grant,
+        grant: &Grant,
         head: &RequestHead,
-        outgoing: Vec<u8>,
+        outgoing: Outgoing,
         terms: Terms,
         now: Instant,
     ) -> Exchange {
-        Exchange::new(self, head, outgoing, terms, now)
+        Exchange::new(self, grant.task(), head, outgoing, terms, now)
     }
 }

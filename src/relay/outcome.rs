@@ -1,5 +1,6 @@
 //! What became of a request.
 
+use super::listing::Listed;
 use crate::http::{Refusal, Unread};
 
 /// What the log says of a client that did not wait for the end.
@@ -27,6 +28,8 @@ pub struct Outcome {
 pub enum End {
     /// The backend's answer was passed on.
     Answered(u16, Then),
+    /// A catalogue was asked for, and this is what the client may see of it. Nothing was sent to it yet.
+    Listed(Listed),
     /// The backend's answer had no client to be passed on to.
     Unheard(u16),
     /// Nothing was sent to the client: this is to be said, with this much of its body unread.

@@ -3,6 +3,7 @@
 use super::backend::Link;
 use super::context::Relay;
 use super::response::ResponseReader;
+use crate::gate::Grant;
 use crate::http::{Input, RequestHead};
 use crate::reactor::Context;
 use crate::stream::Stream;
@@ -16,6 +17,15 @@ pub struct Terms {
     pub may_keep: bool,
 }
 
+/// What a backend is to see.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The head of the request.
+    pub head: Vec<u8>,
+    /// Fields of questions that the gate has on its behalf, each with its line end; empty where it has none.
+    pub own_fields: Vec<u8>,
+}
+
 /// A backend that has the request, or part of it.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -27,6 +37,7 @@ pub(super) struct Asked {
 pub(super) struct Sides<'a, 'cx> {
     pub(super) relay: &'a Relay,
     pub(super) head: &'a RequestHead,
+    pub(super) grant: &'a Grant,
     pub(super) client: &'a mut Input<Stream>,
     pub(super) cx: &'a mut Context<'cx>,
 }

@@ -12,14 +12,18 @@ use rustls::pki_types::ServerName;
 use super::exposure::Exposure;
 use super::{authority, ephemeral_storage};
 use crate::config::{self, Fault, Placed, Settings};
-use crate::files::shell_word;
+use crate::files::{LineFault, shell_word};
 use crate::gate::Authority;
+use crate::gate::access::{Access, OtherGroups};
 use crate::gate::auth::{Guesses, Htpasswd, Users};
 use crate::net::Host;
 use crate::relay::Backend;
 use crate::stream::room_for_socket;
+use crate::text::escape;
 use crate::tls::{self, Certificates, Pair, SelfSigned, Which};
 
+/// Of a user, what a warning repeats, in bytes.
+const LONGEST_USER: usize = 64;
 /// Names of a certificate that the start words show.
 const NAMES_SHOWN: usize = 4;
 
@@ -36,6 +40,8 @@ pub struct Prepared {
     pub self_signed: Option<SelfSigned>,
     /// Who decides who may pass: the checked password file, or the API.
     pub authority: Authority,
+    /// Who may do what, if a file says so.
+    pub access: Option<Access>,
     /// The backends, in order.
     pub backends: Vec<Backend>,
     /// Lines that say what is guarded, with what.
@@ -67,8 +73,15 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
     let self_signed = self_signed(settings, writing, &mut faults, &mut warnings);
     let mut who = Vec::new();
     let authority = authority(settings, &mut faults, &mut warnings, &mut who);
+    let access = access(settings, authority.as_ref(), &mut faults, &mut warnings);
     let backends = backends(settings, &mut faults);
     words.extend(guarding(&backends, &who));
+    words.extend(
+        access
+            .as_ref()
+            .zip(settings.access.as_ref())
+            .map(about_access),
+    );
 
     let shown = self_signed
         .as_ref()
@@ -98,6 +111,7 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
             certificates,
             self_signed,
             authority,
+            access,
             backends,
             words,
             warnings,
@@ -262,15 +276,78 @@ fn users(
     }
 }
 
+fn access(
+    settings: &Settings,
+    authority: Option<&Authority>,
+    faults: &mut Vec<Fault>,
+    warnings: &mut Vec<String>,
+) -> Option<Access> {
+    let file = settings.access.as_ref()?;
+    let access = load_access(file, other_groups(settings))
+        .map_err(|bad| faults.extend(bad))
+        .ok()?;
+    if let Some(Authority::Htpasswd(htpasswd)) = authority {
+        warnings.extend(unknown_users(&access, file, |user| htpasswd.knows(user)));
+    }
+    Some(access)
+}
+
+/// Where the groups of an access file may come from besides that.
+pub fn other_groups(settings: &Settings) -> OtherGroups {
+    match settings.auth_backend {
+        Some(_) => OtherGroups::OfApi,
+        None => OtherGroups::None,
+    }
+}
+
+/// Reads an access file.
+pub fn load_access(file: &Placed<PathBuf>, others: OtherGroups) -> Result<Access, Vec<Fault>> {
+    Access::load(&file.value, others).map_err(|bad| blamed(file, bad))
+}
+
+/// The users of an access file whom nobody can log in as: a slip in a name, or a user who is still to be made.
+fn unknown_users(
+    access: &Access,
+    file: &Placed<PathBuf>,
+    is_known: impl Fn(&[u8]) -> bool,
+) -> Vec<String> {
+    let users = access.users().into_iter();
+    let unknown = users.filter(|(user, _)| !is_known(user));
+    unknown
+        .map(|(user, line)| {
+            let user = escape::shown(escape::cut(user, LONGEST_USER));
+            let place = config::Origin::line(&file.value.to_string_lossy(), line);
+            let fault = place.fault(format!("the password file has no user {user}"));
+            fault.to_string()
+        })
+        .collect()
+}
+
+/// How many lines say who may do what.
+pub fn about_access((access, file): (&Access, &Placed<PathBuf>)) -> String {
+    let strangers = match access.has_anonymous() {
+        true => "; something may be done without credentials",
+        false => "",
+    };
+    format!(
+        "who may do what: {} in {}{strangers}",
+        count(access.len(), "line"),
+        Quoted(&file.value)
+    )
+}
+
+/// Faults of a file, each at its line.
+fn blamed(file: &Placed<PathBuf>, bad: Vec<LineFault>) -> Vec<Fault> {
+    let blamed = bad.into_iter().map(|fault| match fault.line {
+        0 => file.fault(fault.message),
+        line => config::Origin::line(&file.value.to_string_lossy(), line).fault(fault.message),
+    });
+    blamed.collect()
+}
+
 /// Reads a password file.
 pub fn load_users(file: &Placed<PathBuf>) -> Result<Users, Vec<Fault>> {
-    Users::load(&file.value).map_err(|bad| {
-        let blamed = bad.into_iter().map(|fault| match fault.line {
-            0 => file.fault(fault.message),
-            line => config::Origin::line(&file.value.to_string_lossy(), line).fault(fault.message),
-        });
-        blamed.collect()
-    })
+    Users::load(&file.value).map_err(|bad| blamed(file, bad))
 }
 
 fn backends(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<Backend> {

@@ -1,4 +1,4 @@
-//! Files that are taken anew when they change: the password file, certificates and keys.
+//! Files that are taken anew when they change: the password file, the access file, certificates and keys.
 //!
 //! Owns the question whether a file is another one than that which was taken, whole, and good. Must not know what is in it.
 //! Whoever replaces a file may do so by rename, by a link that points elsewhere (Kubernetes' `..data`, certbot), or by
@@ -82,6 +82,7 @@ struct Stamp {
 /// How the files are now, to be asked before they are read for the first time, so that no change is missed.
 pub struct Before {
     htpasswd: Vec<Option<Stamp>>,
+    access: Vec<Option<Stamp>>,
     pairs: Vec<Option<Stamp>>,
 }
 
@@ -90,6 +91,7 @@ impl Before {
     pub fn of(settings: &Settings) -> Before {
         Before {
             htpasswd: stamps(&password_files(settings)),
+            access: stamps(&access_files(settings)),
             pairs: stamps(&certificate_files(settings)),
         }
     }
@@ -123,6 +125,25 @@ impl Files {
             watched.push(Watched {
                 files: password_files(settings),
                 seen: before.htpasswd,
+                read: Box::new(read),
+            });
+        }
+        if let Some(file) = settings.access.clone() {
+            let service = Arc::clone(service);
+            let others = prepare::other_groups(settings);
+            let read = move || {
+                let access = prepare::load_access(&file, others)?;
+                let words = format!("{}, taken anew", prepare::about_access((&access, &file)));
+                let service = Arc::clone(&service);
+                let take = move || {
+                    service.gatekeeper.replace_access(access);
+                    words
+                };
+                Ok(Box::new(take) as Take)
+            };
+            watched.push(Watched {
+                files: access_files(settings),
+                seen: before.access,
                 read: Box::new(read),
             });
         }
@@ -160,6 +181,11 @@ impl Files {
 
 fn password_files(settings: &Settings) -> Vec<PathBuf> {
     let file = settings.htpasswd.as_ref();
+    file.map(|file| file.value.clone()).into_iter().collect()
+}
+
+fn access_files(settings: &Settings) -> Vec<PathBuf> {
+    let file = settings.access.as_ref();
     file.map(|file| file.value.clone()).into_iter().collect()
 }
 

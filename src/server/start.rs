@@ -22,6 +22,7 @@ use crate::connection::{
     Admission, Connection, ConnectionLimiter, Detached, Forwarding, HealthPath, Mode, RequestIds,
     Service, Timeouts,
 };
+use crate::gate::access::Access;
 use crate::gate::auth::HeldBack;
 use crate::gate::{Authority, Gatekeeper, PathRules};
 use crate::http::PathDecides;
@@ -65,7 +66,14 @@ impl Running {
         exposed.iter().for_each(|warning| ::log::warn!("{warning}"));
         let certificates = prepared.certificates.clone();
         let (authority, backends) = (prepared.authority, prepared.backends);
-        let service = service(settings, role, authority, backends, certificates.clone())?;
+        let service = service(
+            settings,
+            role,
+            authority,
+            prepared.access,
+            backends,
+            certificates.clone(),
+        )?;
         let limiter = ConnectionLimiter::new(
             connections_within_the_file_limit(settings, role),
             settings.max_connections_per_address.unwrap_or(0),
@@ -145,6 +153,7 @@ fn service(
     settings: &Settings,
     role: Role,
     authority: Authority,
+    access: Option<Access>,
     backends: Vec<Backend>,
     certificates: Option<Arc<Certificates>>,
 ) -> io::Result<Arc<Service>> {
@@ -157,9 +166,9 @@ fn service(
         })),
         Role::AuthService => Mode::Confirm,
     };
-    let paths = path_rules(role, settings.paths);
+    let paths = path_rules(role, settings.paths, access.is_some());
     Ok(Arc::new(Service {
-        gatekeeper: Gatekeeper::new(authority, &settings.realm, paths),
+        gatekeeper: Gatekeeper::new(authority, &settings.realm, paths, access),
         mode,
         trusted: settings.trusted_proxies.clone(),
         health: settings.health_path.clone().map(HealthPath::new),
@@ -187,9 +196,10 @@ fn threads(settings: &Settings, loops: usize) -> usize {
 }
 
 /// Where a path has to read the same for everybody. What a proxy asks an auth service about is not decided by any.
-fn path_rules(role: Role, paths: Paths) -> PathRules {
+fn path_rules(role: Role, paths: Paths, has_access: bool) -> PathRules {
     let (always, asked_about) = match (role, paths) {
         (Role::AuthService, _) => (PathDecides::Nowhere, PathDecides::Nowhere),
+        (Role::Gate, _) if has_access => (PathDecides::Everywhere, PathDecides::Everywhere),
         (Role::Gate, Paths::Strict) => (PathDecides::InRegistry, PathDecides::Everywhere),
         (Role::Gate, Paths::AsSent) => (PathDecides::InRegistry, PathDecides::InRegistry),
     };

@@ -2,5 +2,7 @@
 
 pub(crate) mod escape;
 mod json;
+mod json_read;
 
 pub(crate) use json::Object;
+pub(crate) use json_read::strings_of;

@@ -218,6 +218,11 @@ impl Htpasswd {
         self.snapshot().users.len()
     }
 
+    /// Whether the file has a line for somebody, who may be locked.
+    pub fn knows(&self, user: &[u8]) -> bool {
+        self.snapshot().users.has(user)
+    }
+
     /// Takes a new file. Checks that are on the way end with the old one.
     pub fn replace(&self, users: Users) {
         let mut snapshot = self.snapshot.write().even_if_poisoned();

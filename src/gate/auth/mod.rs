@@ -18,8 +18,8 @@ mod waiting;
 pub use credentials::{AuthorizationFault, Credentials, Presented, basic_of, read_authorization};
 pub use guessing::{Guesses, HeldBack, MOST_WRONG};
 pub use htpasswd::{Check, Htpasswd, Principal, Step, Verdict};
-pub use passwords::{LineFault, Users};
+pub use passwords::Users;
 
 pub(crate) use passwords::{
-    BCRYPT_COSTS, BOM, Content, Secret, bcrypt, lines, shown, shown_unless_secret,
+    BCRYPT_COSTS, Content, Secret, bcrypt, lines, shown, shown_unless_secret,
 };

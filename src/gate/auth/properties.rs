@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
-use super::passwords::{BOM, Content, LineFault, Users, lines};
+use super::passwords::{Content, Users, lines};
 use super::passwords::{Hash, Scheme};
 use super::{AuthorizationFault, Presented, basic_of, read_authorization};
+use crate::files::{BOM, LineFault};
 use crate::http::RequestHead;
 
 const BOB: &[u8] = b"bob:{SHA}L55TUjtiq8FBorTWAZ0jy6g129A=";

@@ -26,7 +26,7 @@ fn value(head: &ResponseHead, name: &str) -> Option<String> {
 
 #[test]
 fn a_registry_client_gets_json() {
-    let (head, body) = written(&Refusal::Denied, SHAPE);
+    let (head, body) = written(&Refusal::Denied { why: None }, SHAPE);
     assert_eq!((head.status(), head.reason()), (403, &b"Forbidden"[..]));
     assert_eq!(value(&head, "content-type").unwrap(), "application/json");
     assert_eq!(
@@ -36,7 +36,7 @@ fn a_registry_client_gets_json() {
     assert_eq!(head.framing(), Framing::Length(body.len() as u64));
     assert_eq!(value(&head, "connection"), None);
     assert!(value(&head, "date").unwrap().ends_with(" GMT"));
-    let message = Refusal::Denied.message();
+    let message = Refusal::Denied { why: None }.message();
     assert_eq!(
         body,
         format!(
@@ -48,7 +48,7 @@ fn a_registry_client_gets_json() {
 #[test]
 fn anybody_else_gets_plain_text() {
     let (head, body) = written(
-        &Refusal::Denied,
+        &Refusal::Denied { why: None },
         Shape {
             form: Form::Plain,
             ..SHAPE
@@ -59,7 +59,10 @@ fn anybody_else_gets_plain_text() {
         "text/plain; charset=utf-8"
     );
     assert_eq!(value(&head, "docker-distribution-api-version"), None);
-    assert_eq!(body, format!("{}\n", Refusal::Denied.message()));
+    assert_eq!(
+        body,
+        format!("{}\n", Refusal::Denied { why: None }.message())
+    );
 }
 
 #[test]
@@ -95,9 +98,9 @@ fn an_auth_service_has_words_of_its_own() {
 
 #[test]
 fn head_gets_the_length_but_no_body() {
-    let (_, whole) = written(&Refusal::Denied, SHAPE);
+    let (_, whole) = written(&Refusal::Denied { why: None }, SHAPE);
     let (head, body) = written(
-        &Refusal::Denied,
+        &Refusal::Denied { why: None },
         Shape {
             head_only: true,
             ..SHAPE
@@ -112,10 +115,25 @@ fn head_gets_the_length_but_no_body() {
 #[test]
 fn the_connection_is_kept_only_where_it_can_be() {
     for (refusal, keep, version, connection) in [
-        (Refusal::Denied, true, Version::Http11, None),
-        (Refusal::Denied, true, Version::Http10, Some("keep-alive")),
-        (Refusal::Denied, false, Version::Http11, Some("close")),
-        (Refusal::Denied, false, Version::Http10, Some("close")),
+        (Refusal::Denied { why: None }, true, Version::Http11, None),
+        (
+            Refusal::Denied { why: None },
+            true,
+            Version::Http10,
+            Some("keep-alive"),
+        ),
+        (
+            Refusal::Denied { why: None },
+            false,
+            Version::Http11,
+            Some("close"),
+        ),
+        (
+            Refusal::Denied { why: None },
+            false,
+            Version::Http10,
+            Some("close"),
+        ),
         (Refusal::BareLineFeed, true, Version::Http11, Some("close")),
     ] {
         let (head, _) = written(

@@ -15,6 +15,8 @@ const EXTRA: ForwardedBy<'static> = ForwardedBy {
     request_id: "id",
     remote_user: Some(b"alice"),
     authorization: Some(b"Basic x"),
+    target: None,
+    withholds_body: false,
 };
 
 /// All that must hold of bytes from a client.

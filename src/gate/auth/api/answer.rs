@@ -14,8 +14,8 @@ const LONGEST_LOCATION: usize = 200;
 /// The decision of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Let in; the user, if the API names one.
-    Allowed(Option<Arc<[u8]>>),
+    /// Let in, by these names.
+    Allowed(Names),
     /// Not without credentials, or not with these; the API's own challenges, if it has any that can be passed on.
     Unauthorized(Arc<[String]>),
     /// These credentials may not do this.
@@ -25,6 +25,18 @@ pub(super) enum Answer {
     /// 503, with its `Retry-After`.
     Unavailable(u32),
 }
+
+/// Whom the API lets in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    /// The user, if it names one.
+    pub(super) user: Option<Arc<[u8]>>,
+    /// Groups of the user.
+    pub(super) groups: Groups,
+}
+
+/// Names of groups.
+pub type Groups = Arc<[Arc<[u8]>]>;
 
 /// The fields of an answer.
 #[derive(Default)]
@@ -47,7 +59,10 @@ impl Fields {
 /// Reads an answer. The error says what there was instead of a decision.
 pub(super) fn read(status: u16, fields: &Fields) -> Result<Answer, String> {
     match status {
-        200..=299 => user(fields).map(Answer::Allowed),
+        200..=299 => Ok(Answer::Allowed(Names {
+            user: user(fields)?,
+            groups: groups(fields),
+        })),
         401 => Ok(Answer::Unauthorized(challenges(fields))),
         403 => Ok(Answer::Denied),
         429 => Ok(Answer::Throttled(retry_after(fields))),
@@ -74,6 +89,18 @@ fn user(fields: &Fields) -> Result<Option<Arc<[u8]>>, String> {
         return Err("it named several users for one request".to_owned());
     }
     Ok(Some(first.into()))
+}
+
+/// All that are named, with commas between.
+fn groups(fields: &Fields) -> Groups {
+    ["x-remote-groups", "remote-groups"]
+        .into_iter()
+        .flat_map(|name| fields.values(name))
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|group| !group.is_empty())
+        .map(Into::into)
+        .collect()
 }
 
 /// Those that cannot end a line or be cut on their way.
@@ -133,7 +160,19 @@ pub(super) mod tests {
     }
 
     fn allowed(user: &str) -> Answer {
-        Answer::Allowed(Some(user.as_bytes().into()))
+        member(user, &[])
+    }
+
+    fn member(user: &str, groups: &[&str]) -> Answer {
+        let groups = groups.iter().map(|group| group.as_bytes().into());
+        Answer::Allowed(Names {
+            user: Some(user.as_bytes().into()),
+            groups: groups.collect(),
+        })
+    }
+
+    fn nobody() -> Answer {
+        Answer::Allowed(Names::default())
     }
 
     fn unauthorized(challenges: &[&str]) -> Answer {
@@ -143,8 +182,8 @@ pub(super) mod tests {
     #[test]
     fn the_table() {
         for (status, lines, expected) in [
-            (200, &[][..], Answer::Allowed(None)),
-            (204, &[], Answer::Allowed(None)),
+            (200, &[][..], nobody()),
+            (204, &[], nobody()),
             (299, &["X-Remote-User: alice"], allowed("alice")),
             (200, &["Remote-User: alice"], allowed("alice")),
             (200, &["x-auth-user: alice"], allowed("alice")),
@@ -153,8 +192,17 @@ pub(super) mod tests {
                 &["X-Auth-User: alice", "X-Remote-User: alice"],
                 allowed("alice"),
             ),
-            (200, &["X-Remote-User:  "], Answer::Allowed(None)),
+            (200, &["X-Remote-User:  "], nobody()),
             (200, &["X-Remote-User: änne"], allowed("änne")),
+            (
+                200,
+                &[
+                    "Remote-User: alice",
+                    "Remote-Groups: devs, ops ,,",
+                    "X-Remote-Groups: all",
+                ],
+                member("alice", &["all", "devs", "ops"]),
+            ),
             (401, &[], unauthorized(&[])),
             (
                 401,

@@ -151,7 +151,13 @@ impl State {
 
 fn is_bearable(answer: &Answer) -> bool {
     let length = match answer {
-        Answer::Allowed(user) => user.as_ref().map_or(0, |user| user.len()),
+        Answer::Allowed(names) => {
+            let groups = names
+                .groups
+                .iter()
+                .map(|group| group.len() + size_of_val(group));
+            names.user.as_ref().map_or(0, |user| user.len()) + groups.sum::<usize>()
+        }
         Answer::Unauthorized(challenges) => challenges.iter().map(|one| one.len() + 64).sum(),
         Answer::Denied | Answer::Throttled(_) | Answer::Unavailable(_) => 0,
     };
@@ -161,6 +167,7 @@ fn is_bearable(answer: &Answer) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::answer::Names;
     use super::super::question::tests::{question, visit};
     use super::*;
 
@@ -181,12 +188,14 @@ mod tests {
         }
     }
 
-    const ALLOWED: Answer = Answer::Allowed(None);
+    fn allowed() -> Answer {
+        Answer::Allowed(Names::default())
+    }
 
     #[test]
     fn an_answer_holds_for_the_credentials_whatever_they_ask_for_and_for_its_time() {
         let (cache, now) = (Cache::new(), Instant::now());
-        for (answer, credentials) in [(ALLOWED, "alice"), (unauthorized(), "mallory")] {
+        for (answer, credentials) in [(allowed(), "alice"), (unauthorized(), "mallory")] {
             let asked = question("GET /a", Some(credentials));
             cache.remember(&asked, &answer, &held(&[]), now);
             for line in ["GET /a", "PUT /b"] {
@@ -208,7 +217,7 @@ mod tests {
         let (cache, now) = (Cache::new(), Instant::now());
         let asked = question("GET /a", Some("alice"));
         for reuse in [Reuse::Never, Reuse::Twins] {
-            cache.remember(&asked, &ALLOWED, &reuse, now);
+            cache.remember(&asked, &allowed(), &reuse, now);
             assert_eq!(cache.answer(&asked, now), None);
         }
     }
@@ -227,7 +236,7 @@ mod tests {
     #[test]
     fn an_answer_without_credentials_holds_for_the_very_same_request_alone() {
         let (cache, now) = (Cache::new(), Instant::now());
-        for answer in [ALLOWED, unauthorized(), Answer::Denied] {
+        for answer in [allowed(), unauthorized(), Answer::Denied] {
             let asked = question("GET /a", None);
             cache.remember(&asked, &answer, &held(&[]), now);
             assert_eq!(cache.answer(&asked, now), Some(answer));
@@ -249,15 +258,15 @@ mod tests {
     fn the_fields_of_vary_are_part_of_the_key_as_they_were_sent() {
         let (cache, now) = (Cache::new(), Instant::now());
         let vary = held(&["cookie", "x-original-uri"]);
-        cache.remember(&question("GET /a", Some("alice")), &ALLOWED, &vary, now);
+        cache.remember(&question("GET /a", Some("alice")), &allowed(), &vary, now);
         let recall = |line| cache.answer(&question(line, Some("alice")), now);
-        assert_eq!(recall("HEAD /a"), Some(ALLOWED));
+        assert_eq!(recall("HEAD /a"), Some(allowed()));
         assert_eq!(recall("GET /b"), None);
         // Other answers may vary in other ways.
         let other = question("GET /b", Some("alice"));
         cache.remember(&other, &unauthorized(), &held(&["x-original-method"]), now);
         assert_eq!(recall("GET /b"), Some(unauthorized()));
-        assert_eq!(recall("HEAD /a"), Some(ALLOWED));
+        assert_eq!(recall("HEAD /a"), Some(allowed()));
         assert_eq!(recall("HEAD /b"), None);
     }
 
@@ -275,8 +284,8 @@ mod tests {
             (None, &[], Basis::Path),
         ] {
             let asked = question("GET /a", credentials);
-            cache.remember(&asked, &ALLOWED, &held(vary), now);
-            assert_eq!(cache.recall(&asked, now), Some((ALLOWED, basis)));
+            cache.remember(&asked, &allowed(), &held(vary), now);
+            assert_eq!(cache.recall(&asked, now), Some((allowed(), basis)));
         }
         let asked = question("GET /a", Some("alice"));
         for reuse in [Reuse::Never, Reuse::Twins] {
@@ -290,25 +299,25 @@ mod tests {
         let asked = question("GET /a", Some("alice"));
         let later = now + SECOND;
         cache.remember(&asked, &Answer::Denied, &held(&[]), later);
-        cache.remember(&asked, &ALLOWED, &held(&["x-original-uri"]), now);
+        cache.remember(&asked, &allowed(), &held(&["x-original-uri"]), now);
         assert_eq!(cache.answer(&asked, later), Some(Answer::Denied));
         let last = later + SECOND;
-        cache.remember(&asked, &ALLOWED, &held(&["x-original-uri"]), last);
-        assert_eq!(cache.answer(&asked, last), Some(ALLOWED));
+        cache.remember(&asked, &allowed(), &held(&["x-original-uri"]), last);
+        assert_eq!(cache.answer(&asked, last), Some(allowed()));
     }
 
     #[test]
     fn strangers_and_guesses_push_out_nobody_who_is_in() {
         let (cache, now) = (Cache::new(), Instant::now());
         let alice = question("GET /a", Some("alice"));
-        cache.remember(&alice, &ALLOWED, &held(&[]), now);
+        cache.remember(&alice, &allowed(), &held(&[]), now);
         for n in 0..STRANGERS + 10 {
             let line = format!("GET /{n}");
-            cache.remember(&question(&line, None), &ALLOWED, &held(&[]), now);
+            cache.remember(&question(&line, None), &allowed(), &held(&[]), now);
             let guess = question("GET /", Some(&line));
             cache.remember(&guess, &unauthorized(), &held(&[]), now);
         }
-        assert_eq!(cache.answer(&alice, now), Some(ALLOWED));
+        assert_eq!(cache.answer(&alice, now), Some(allowed()));
         assert_eq!(cache.state().strangers.len(), STRANGERS);
     }
 
@@ -317,7 +326,10 @@ mod tests {
         let (cache, now) = (Cache::new(), Instant::now());
         let asked = question("GET /a", Some("alice"));
         for answer in [
-            Answer::Allowed(Some(vec![b'x'; LONGEST_ANSWER + 1].into())),
+            Answer::Allowed(Names {
+                user: Some(vec![b'x'; LONGEST_ANSWER + 1].into()),
+                ..Names::default()
+            }),
             Answer::Unauthorized(vec![String::new(); 100].into()),
         ] {
             cache.remember(&asked, &answer, &held(&[]), now);
@@ -325,9 +337,9 @@ mod tests {
         }
         for n in 0..100 {
             let way = format!("x-{n}");
-            cache.remember(&asked, &ALLOWED, &held(&[&way]), now);
+            cache.remember(&asked, &allowed(), &held(&[&way]), now);
         }
         assert_eq!(cache.state().ways.len(), MOST_WAYS_TO_VARY);
-        assert_eq!(cache.answer(&asked, now), Some(ALLOWED));
+        assert_eq!(cache.answer(&asked, now), Some(allowed()));
     }
 }

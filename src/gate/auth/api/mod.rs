@@ -26,7 +26,8 @@ use super::remembered::Digest;
 use super::waiting::SingleFlight;
 use super::waiting::{HashAdmission, HashApplicant, HashLimiter, HashLimits, Permit, Priority};
 use super::waiting::{WaitLimiter, WaitPermit};
-use answer::{Answer, RETRY_AFTER};
+pub use answer::Groups;
+use answer::{Answer, Names, RETRY_AFTER};
 use breaker::{Breaker, Change};
 use cache::Cache;
 use call::MOST_CALLS;
@@ -93,8 +94,8 @@ pub struct ApiSettings<'a> {
 #[must_use]
 #[derive(Debug)]
 pub enum Ruling {
-    /// It may pass, in the name of this user if there is one, and because of this.
-    Allowed(Option<Principal>, Basis),
+    /// It may pass, in the name of this user if there is one, who is in these groups, and because of this.
+    Allowed(Option<Principal>, Groups, Basis),
     /// It needs credentials, or others; the challenges of the API.
     Unauthorized(Vec<String>),
     /// It may not pass.
@@ -476,9 +477,9 @@ fn calls(at_once: usize) -> HashLimiter {
 fn remembered(answer: Answer, basis: Basis) -> Ruling {
     metrics::CACHE_HITS.one();
     match answer {
-        Answer::Allowed(user) => {
+        Answer::Allowed(names) => {
             metrics::login(Login::Remembered);
-            Ruling::Allowed(user.map(Principal::new), basis)
+            allowed(names, basis)
         }
         other => ruling(Ok(other), basis),
     }
@@ -486,9 +487,9 @@ fn remembered(answer: Answer, basis: Basis) -> Ruling {
 
 fn ruling(outcome: Result<Answer, Arc<str>>, basis: Basis) -> Ruling {
     match outcome {
-        Ok(Answer::Allowed(user)) => {
+        Ok(Answer::Allowed(names)) => {
             metrics::login(Login::Ok);
-            Ruling::Allowed(user.map(Principal::new), basis)
+            allowed(names, basis)
         }
         Ok(Answer::Unauthorized(challenges)) => Ruling::Unauthorized(challenges.to_vec()),
         Ok(Answer::Denied) => Ruling::Denied,
@@ -499,6 +500,10 @@ fn ruling(outcome: Result<Answer, Arc<str>>, basis: Basis) -> Ruling {
         },
         Err(why) => unsure(&why),
     }
+}
+
+fn allowed(names: Names, basis: Basis) -> Ruling {
+    Ruling::Allowed(names.user.map(Principal::new), names.groups, basis)
 }
 
 fn unsure(why: &str) -> Ruling {

@@ -67,6 +67,7 @@ impl Sharing {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::Names;
     use super::super::question::tests::question;
     use super::*;
     use std::time::Duration;
@@ -75,7 +76,7 @@ mod tests {
     fn the_last_answer_that_let_credentials_in_says_who_waits_for_the_next() {
         let sharing = Sharing::default();
         let (alice, nobody) = (question("GET /a", Some("alice")), question("GET /a", None));
-        let allowed = Answer::Allowed(None);
+        let allowed = Answer::Allowed(Names::default());
         let held = |name: &str| Reuse::For(Duration::from_secs(30), vec![name.to_owned()]);
         for (reuse, with_credentials, without) in [
             (held("cookie"), SharedWith::Credentials, SharedWith::Twins),

@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,24 +14,12 @@ use std::sync::Arc;
 use super::dummy_work::DummyWork;
 use super::hash::Hash;
 use super::shape::HashFault;
-use crate::files;
+use crate::files::{self, BOM, LineFault};
 
 /// Far more than the largest file that makes sense (a million users), and far less than what would hurt to read.
 const LARGEST_FILE: u64 = 256 * 1024 * 1024;
 /// The longest name that a fault repeats, in bytes: that of any mail address that is used.
 const LONGEST_SHOWN: usize = 64;
-/// What some editors put in front of a text, where it means nothing.
-pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
-
-/// One fault of a password file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineFault {
-    /// Counted from 1; 0 is for the file as a whole.
-    pub line: usize,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
 /// Everybody who may log in.
 pub struct Users {
     entries: HashMap<Arc<[u8]>, User>,
@@ -114,17 +101,14 @@ impl Users {
     /// Reads a password file. That it cannot be read is a fault of line 0.
     pub fn load(path: &Path) -> Result<Users, Vec<LineFault>> {
         let name = files::shell_word(&path.to_string_lossy());
-        let mut bytes = Vec::new();
-        let read =
-            File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
-        let message = match read {
-            Ok(length) if length as u64 > LARGEST_FILE => {
+        let message = match files::read_at_most(path, LARGEST_FILE) {
+            Ok(Some(bytes)) => return Users::parse_file(&bytes, &name),
+            Ok(None) => {
                 format!(
                     "larger than {} MiB: not a password file",
                     LARGEST_FILE >> 20
                 )
             }
-            Ok(_) => return Users::parse_file(&bytes, &name),
             Err(error) => unreadable(path, &name, &error),
         };
         Err(vec![LineFault { line: 0, message }])
@@ -134,6 +118,11 @@ impl Users {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether there is a line for somebody.
+    pub fn has(&self, user: &[u8]) -> bool {
+        self.entries.contains_key(user)
     }
 
     /// How many of them are locked.

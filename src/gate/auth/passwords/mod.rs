@@ -8,9 +8,9 @@ mod file;
 mod hash;
 mod shape;
 
-pub use file::{LineFault, Users};
+pub use file::Users;
 
-pub(crate) use file::{BOM, Content, Secret, lines, shown, shown_unless_secret};
+pub(crate) use file::{Content, Secret, lines, shown, shown_unless_secret};
 #[cfg(any(test, fuzzing))]
 pub(crate) use hash::Hash;
 pub(crate) use hash::bcrypt;
