@@ -25,6 +25,11 @@ pub fn authorization(input: &[u8]) {
     gate::auth::properties::authorization(input);
 }
 
+/// A method and a target, before an access file.
+pub fn target(input: &[u8]) {
+    gate::properties::target(input);
+}
+
 /// A password file.
 pub fn password_file(input: &[u8]) {
     gate::auth::properties::password_file(input);

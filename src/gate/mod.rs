@@ -7,6 +7,8 @@ pub mod access;
 pub mod auth;
 mod grant;
 mod permission;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 pub mod registry;
 mod visit;
 

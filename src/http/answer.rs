@@ -138,7 +138,7 @@ pub fn write_catalog(out: &mut Vec<u8>, names: &[String], next: Option<&str>, to
         })
         .end();
     body.push('\n');
-    begin(out, 200, &body, to);
+    begin_as(out, 200, "application/json; charset=utf-8", &body);
     push(
         out,
         format_args!("Docker-Distribution-Api-Version: registry/2.0\r\n"),
@@ -150,12 +150,17 @@ pub fn write_catalog(out: &mut Vec<u8>, names: &[String], next: Option<&str>, to
 }
 
 fn begin(out: &mut Vec<u8>, status: u16, body: &str, to: Shape) {
-    // It has no date before 1970, where a clock stands that was never set.
-    let date = fmt_http_date(SystemTime::now().max(SystemTime::UNIX_EPOCH));
     let kind = match to.form {
         Form::Oci => "application/json",
         Form::Plain | Form::AuthService => "text/plain; charset=utf-8",
     };
+    begin_as(out, status, kind, body);
+}
+
+fn begin_as(out: &mut Vec<u8>, status: u16, kind: &str, body: &str) {
+    // It has no date before 1970, where a clock stands that was never set.
+    let clock = SystemTime::now().max(SystemTime::UNIX_EPOCH);
+    let date = fmt_http_date(clock);
     push(
         out,
         format_args!(

@@ -9,11 +9,12 @@ use std::path::Path;
 type Property = fn(&[u8]);
 
 /// With how long an input may be to be of interest: twice the limit of what is limited.
-const TARGETS: [(&str, Property, usize); 6] = [
+const TARGETS: [(&str, Property, usize); 7] = [
     ("request_head", request_head, 64 * 1024 + 4),
     ("response_head", response_head, 128 * 1024),
     ("chunks", chunks, 16 * 1024),
     ("authorization", authorization, 8 * 1024),
+    ("target", target, 32 * 1024),
     ("password_file", password_file, 4 * 1024),
     ("configuration", configuration, 4 * 1024),
 ];

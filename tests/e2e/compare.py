@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""The same requests to the registry itself and through the gate: compare.py PLAIN-PORT TLS-PORT CA CREDENTIALS
+"""The same requests to the registry itself and through the gate: compare.py PLAIN-PORT TLS-PORT CA CREDENTIALS [judged]
+
+With "judged" the gate has an access file, and says itself of some requests that they are none of a registry.
 
 Everything must be the same, byte for byte: status line, header fields in their order, body. Left out are the date, what
 each side says of its own connection, the framing fields (the bytes they frame are compared), and what the registry
@@ -15,6 +17,7 @@ import ssl
 import sys
 
 plain_port, tls_port, ca, credentials = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+judged = sys.argv[5:] == ["judged"]
 HOST = f"registry.test:{tls_port}"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OWN = {"date", "connection", "keep-alive", "transfer-encoding", "content-length"}
@@ -159,6 +162,8 @@ QUESTIONS = [
     ("PATCH", "/v2/team/app/tags/list", empty, b"", 405, ""),
     ("GET", "/nothing", [], b"", 404, ""),
 ]
+# What no right is for, whatever a registry says.
+JUDGED = {("GET", "/v2/UPPER/case/tags/list"): 404, ("PATCH", "/v2/team/app/tags/list"): 403}
 
 differ = False
 for method, target, fields, body, status, shown in QUESTIONS:
@@ -166,6 +171,14 @@ for method, target, fields, body, status, shown in QUESTIONS:
     gated = ask(True, method, target, fields, body)
     asked = f"{method} {target} {' '.join(f for f in fields if not f.startswith(('Accept', 'Content-')))}".rstrip()
     want, got = comparable(direct), comparable(gated)
+    if judged and (method, target) in JUDGED:
+        verdict = JUDGED[method, target]
+        if gated[0] == verdict:
+            print(f"  ok: the gate itself says {verdict}: {asked}")
+        else:
+            print(f"  FAILED: {asked}: not {verdict}: {shown_of(got)}")
+            differ = True
+        continue
     if direct[0] != status or shown not in "\n".join(f"{name}: {value}" for name, value in want[1]):
         print(f"  FAILED: {asked}: not the answer of the registry that was meant: {shown_of(want)}")
         differ = True

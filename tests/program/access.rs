@@ -2,7 +2,7 @@
 //! a catalogue as far as the viewer may see it.
 
 use crate::support::backend::sha256;
-use crate::support::{AUTH, Backend, Client, Dir, Gate, Message, Peer, basic, gate};
+use crate::support::{AUTH, Backend, Client, Dir, Gate, Message, Peer, api, basic, gate};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
@@ -79,11 +79,11 @@ impl Registry {
     fn catalog(&self, peer: &mut Peer, target: &str) -> io::Result<()> {
         let last = target
             .split_once("last=")
-            .map(|(_, last)| last.split('&').next().unwrap());
+            .map(|(_, last)| last.split('&').next().unwrap().replace("%2F", "/"));
         let after = self
             .names
             .iter()
-            .filter(|name| last.is_none_or(|last| name.as_str() > last));
+            .filter(|name| last.as_ref().is_none_or(|last| *name > last));
         let page: Vec<_> = after.clone().take(self.at_once).collect();
         let link = match after.count() > page.len() {
             true => format!(
@@ -416,7 +416,10 @@ fn catalogue(client: &mut Client, first: &str, auth: &str) -> (Vec<String>, usiz
     loop {
         let answer = client.ask(&format!("GET {target}"), &[auth]);
         assert_eq!(answer.status(), 200, "{target}");
-        assert_eq!(answer.field("content-type"), Some("application/json"));
+        assert_eq!(
+            answer.field("content-type"),
+            Some("application/json; charset=utf-8")
+        );
         pages += 1;
         let text = answer.text();
         let list = text
@@ -634,4 +637,72 @@ fn may_says_yes_or_no_and_by_which_line() {
         "may", "--access", &groups, "--group", "ops", "zoe", "pull", "a",
     ]);
     assert_eq!(outcome.code(), Some(0), "{}", outcome.text());
+}
+
+#[test]
+fn with_an_api_both_must_allow_and_its_groups_count() {
+    let api = api::api(|request| {
+        let fields = match request.field("Authorization") {
+            Some(value) if Some(value) == AUTH.strip_prefix("Authorization: ") => {
+                &["X-Remote-User: alice", "X-Remote-Groups: ops, devs"][..]
+            }
+            // Let in without a name.
+            Some("Basic Ym9iOnNlY3JldA==") => &["Cache-Control: max-age=60"],
+            Some(_) => return api::answer("403 No", &[]),
+            None => &[],
+        };
+        api::answer("200 OK", fields)
+    });
+    let backend = Backend::echo();
+    let dir = Dir::new();
+    let access = dir.file(
+        "access",
+        "@devs push team/**\n* pull known/**\nanonymous pull public/**\nalice pull own\n",
+    );
+    let gate = Gate::start_in(
+        dir,
+        &[
+            "--auth-backend",
+            api.url(),
+            "--auth-probe",
+            "off",
+            "--access",
+            &access,
+            "--backend",
+            backend.url(),
+        ],
+    );
+    let mut client = gate.http();
+    let bob = bob();
+    for (line, fields, status) in [
+        ("POST /v2/team/app/blobs/uploads/", &[AUTH][..], 200),
+        ("GET /v2/own/manifests/x", &[AUTH], 200),
+        ("GET /v2/other/manifests/x", &[AUTH], 403),
+        ("GET /v2/known/app/manifests/x", &[bob.as_str()], 200),
+        ("GET /v2/known/app/manifests/x", &[bob.as_str()], 200),
+        ("POST /v2/team/app/blobs/uploads/", &[bob.as_str()], 403),
+        ("GET /v2/", &[bob.as_str()], 200),
+        ("GET /v2/public/app/manifests/x", &[], 200),
+        ("GET /v2/known/app/manifests/x", &[], 401),
+        ("GET /v2/", &[], 401),
+        (
+            "GET /v2/public/app/manifests/x",
+            &["Authorization: Basic eDp5"],
+            403,
+        ),
+    ] {
+        assert_eq!(
+            client.ask(line, fields).status(),
+            status,
+            "{line} {fields:?}"
+        );
+    }
+    let answer = client.ask("POST /v2/team/app/blobs/uploads/", &[bob.as_str()]);
+    assert!(
+        answer
+            .text()
+            .contains("\"this user may not push to team/app\""),
+        "{}",
+        answer.text()
+    );
 }

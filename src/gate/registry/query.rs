@@ -116,7 +116,7 @@ pub fn form_encoded(text: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
     for &byte in text {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 out.push(char::from(byte));
             }
             _ => {
@@ -258,6 +258,6 @@ mod tests {
         let all: Vec<u8> = (0..=255).collect();
         let encoded = form_encoded(&all);
         assert_eq!(decoded(&encoded), Ok(all));
-        assert_eq!(form_encoded(b"team/a b&c"), "team/a%20b%26c");
+        assert_eq!(form_encoded(b"team/a b&c"), "team%2Fa%20b%26c");
     }
 }
