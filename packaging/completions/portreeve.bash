@@ -10,7 +10,7 @@ _portreeve() {
         --header-timeout
         --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log"
     local serve="
-        --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe --access
+        --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe --access --token-key --external-url
         --backend-authorization --paths --body-timeout --response-timeout --connect-timeout"
     local passwd="--help --stdin --cost --delete --list --verify"
     local may="--help --access --group"
@@ -21,7 +21,7 @@ _portreeve() {
     [[ $previous = "=" ]] && previous=${COMP_WORDS[COMP_CWORD - 2]}
     COMPREPLY=()
     case $previous in
-    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key | --ca | --access)
+    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key | --ca | --access | --token-key)
         compopt -o filenames
         COMPREPLY=($(compgen -f -- "$word"))
         return

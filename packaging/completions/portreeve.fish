@@ -28,6 +28,8 @@ complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l auth-timeout -x 
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l auth-ca -r -F -d 'PEM certificates that an https:// API must chain to'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l auth-probe -x -a 'on off' -d 'ask the API about a made-up credential at start, and object if it is let in'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l access -r -F -d 'a file that says who may pull, push and delete in which repository, a line each; see portreeve.access(5)'
+complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l token-key -r -F -d 'a key for tokens, made if it is not there: the first seals, all open; the same on every copy of the gate'
+complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l external-url -x -d 'where clients reach the gate, for tokens and Location, where something in front ends TLS'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l realm -x -d 'the name that a client shows when it asks for a password'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l guesses -x -d 'distinct wrong passwords of one address within a minute before it is told 429; 0 is no limit'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l guesses-exempt -x -d 'networks whose wrong passwords are not counted'

@@ -97,6 +97,8 @@ fn auth_takes_no_flag_that_only_serve_has_a_use_for() {
             "auth-ca",
             "auth-probe",
             "access",
+            "token-key",
+            "external-url",
             "backend-authorization",
             "paths",
             "body-timeout",

@@ -118,6 +118,45 @@ impl fmt::Display for Backend {
     }
 }
 
+/// Where clients reach the gate, if that is not what they ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalUrl {
+    /// `https` or `http`.
+    pub scheme: &'static str,
+    /// Host and port, as given.
+    pub authority: String,
+}
+
+impl FromStr for ExternalUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ExternalUrl, String> {
+        const FORM: Form = Form {
+            refusal: "not a URL of the gate",
+            forms: "https://HOST or https://HOST:PORT",
+            scheme: "https",
+            host: None,
+            is_good: |text| text.parse::<ExternalUrl>().is_ok(),
+        };
+        let Parts::Http {
+            tls,
+            authority,
+            target,
+        } = Parts::split(text, &FORM)?
+        else {
+            return Err(
+                "not a URL of the gate; write https://HOST or https://HOST:PORT".to_owned(),
+            );
+        };
+        no_target(target)?;
+        HostPort::parse(authority, Some(443))?.must_be_reachable()?;
+        Ok(ExternalUrl {
+            scheme: if tls { "https" } else { "http" },
+            authority: authority.to_owned(),
+        })
+    }
+}
+
 /// The API that is asked who may pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthBackend {

@@ -16,7 +16,7 @@ mod source;
 mod table;
 mod values;
 
-pub use endpoint::{Admin, AuthBackend, Backend, Listen};
+pub use endpoint::{Admin, AuthBackend, Backend, ExternalUrl, Listen};
 pub use fault::{Fault, Origin, Place, Placed, in_order};
 pub use settings::{Pair, Purpose, Settings, Timeouts};
 pub use source::Flags;

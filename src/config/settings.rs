@@ -6,7 +6,7 @@
 use super::values::{BackendAuthorization, Paths};
 use super::{
     checks,
-    endpoint::{Admin, AuthBackend, Backend, Listen},
+    endpoint::{Admin, AuthBackend, Backend, ExternalUrl, Listen},
     fault::{Fault, Placed, in_order},
     reader::Reader,
     source::{Flags, Sources},
@@ -42,6 +42,10 @@ pub struct Settings {
     pub auth_probe: bool,
     /// The file that says who may do what; without one whoever is known may do everything.
     pub access: Option<Placed<PathBuf>>,
+    /// The keys of tokens, the one that seals first; a random one if none.
+    pub token_keys: Vec<Placed<PathBuf>>,
+    /// Where clients reach the gate, if that is not what they ask for.
+    pub external_url: Option<Placed<ExternalUrl>>,
     /// As typed, to be quoted and escaped in the challenge.
     pub realm: String,
     /// Distinct wrong passwords that a network has within a minute; no limit if none.
@@ -160,6 +164,8 @@ impl Settings {
         let auth_ca = read.optional(Id::auth_ca, values::path);
         let auth_probe = read.optional_with_default(Id::auth_probe, values::switch);
         let access = read.optional(Id::access, values::path);
+        let token_keys = read.many(Id::token_key, values::path);
+        let external_url = read.optional(Id::external_url, str::parse);
         let realm = read.one(Id::realm, values::realm);
         let guesses = read.optional_with_default(Id::guesses, values::guesses_or_off);
         let guesses_exempt: Vec<Placed<Cidr>> = read.many(Id::guesses_exempt, str::parse);
@@ -301,6 +307,8 @@ impl Settings {
             auth_ca,
             auth_probe: auth_probe.value,
             access,
+            token_keys,
+            external_url,
             realm,
             guesses: Some(guesses.value).filter(|most| *most > 0),
             guesses_exempt: guesses_exempt

@@ -40,6 +40,10 @@ macro_rules! with_settings {
                 "ask the API about a made-up credential at start, and object if it is let in", serve;
             access "FILE" ~ "whoever is known may do everything",
                 "a file that says who may pull, push and delete in which repository, a line each; see portreeve.access(5)", serve;
+            token_key "FILE..." ~ "a random one, so that a restart ends running tokens",
+                "a key for tokens, made if it is not there: the first seals, all open; the same on every copy of the gate", serve;
+            external_url "URL" ~ "https:// and the Host asked for",
+                "where clients reach the gate, for tokens and Location, where something in front ends TLS", serve;
             realm "TEXT" = "Registry",
                 "the name that a client shows when it asks for a password";
             guesses "N" = "10",

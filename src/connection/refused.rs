@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use super::record::Record;
 use super::service::Service;
 use super::state::{Connection, Lingering, Next, Skipping, State};
+use crate::gate::tokens::LIFETIME;
 use crate::gate::{Grant, Task};
 use crate::http::Unread;
 use crate::http::{
     Body, Framing, INPUT_LIMIT, Input, Refusal, RequestHead, Shape, Version, is_bad_chunk,
-    write_catalog, write_confirmation, write_ready,
+    write_catalog, write_confirmation, write_ready, write_token,
 };
 use crate::reactor::{Context, Wait};
 use crate::relay::Listed;
@@ -36,6 +37,8 @@ const THROTTLED: u16 = 429;
 const PAUSE: Duration = Duration::from_millis(250);
 /// The status of an auth service's yes.
 const CONFIRMED: u16 = 200;
+/// The status of a token.
+const GIVEN: u16 = 200;
 /// The status of a catalogue.
 const LISTED: u16 = 200;
 /// The status of the health path where all is well.
@@ -104,6 +107,25 @@ impl Connection {
         let shape = shape(Some(head), after, &record);
         record.down = write_catalog(&mut answer, &listed.names, next.as_deref(), shape);
         self.say(&answer, LISTED, after, record, cx)
+    }
+
+    /// Gives a token.
+    pub(super) fn give_token(
+        &mut self,
+        token: &str,
+        head: &RequestHead,
+        mut record: Record,
+        cx: &Context<'_>,
+    ) -> Next {
+        let after = after(Unread::whole(head), Some(head), &self.service);
+        let mut answer = Vec::with_capacity(1024);
+        record.down = write_token(
+            &mut answer,
+            token,
+            LIFETIME,
+            shape(Some(head), after, &record),
+        );
+        self.say(&answer, GIVEN, after, record, cx)
     }
 
     /// Says whether the gate is ready, to whoever asks on the path for that.

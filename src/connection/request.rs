@@ -132,6 +132,9 @@ impl Connection {
                     return self.confirm(&head, &grant, record, cx);
                 }
                 record.name(&grant);
+                if let Task::Token(token) = grant.task() {
+                    return self.give_token(token, &head, record, cx);
+                }
                 let turn = None;
                 let admitted = Box::new(Admitted {
                     head,
@@ -307,6 +310,8 @@ fn outgoing(admitted: &Admitted, to: &Forwarding) -> Outgoing {
     let authorization = match to.authorization {
         BackendAuthorization::Drop => None,
         BackendAuthorization::User => grant.basic_without_password(),
+        // One of ours says nothing to anybody else.
+        BackendAuthorization::Pass if grant.is_by_token() => None,
         BackendAuthorization::Pass => head.values("authorization").next().map(<[u8]>::to_vec),
     };
     let mut outgoing = Vec::with_capacity(1024);
@@ -324,6 +329,7 @@ fn outgoing(admitted: &Admitted, to: &Forwarding) -> Outgoing {
     };
     let mut own_fields = Vec::new();
     match grant.task() {
+        Task::Token(_) => {}
         Task::Relay => write_request_head(&mut outgoing, head, &forwarded),
         Task::List(..) => write_own_fields(&mut own_fields, head, &forwarded),
         Task::Create { .. } => {

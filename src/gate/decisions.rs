@@ -5,7 +5,8 @@ use std::task::Waker;
 
 use super::access::{Access, OtherGroups};
 use super::auth::{Guesses, Htpasswd, Users, basic_of};
-use super::{Authority, Decision, Denial, Gatekeeper, Grant, PathRules, Task, Visit};
+use super::tokens::TokenKeys;
+use super::{Authority, Decision, Denial, Gatekeeper, Grant, Handshake, PathRules, Task, Visit};
 use crate::http::{PathDecides, RequestHead};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -29,7 +30,12 @@ fn gatekeeper(access: &str, users: &[&str]) -> Gatekeeper {
         asked_about: PathDecides::Everywhere,
     };
     let authority = Authority::Htpasswd(Htpasswd::new(users, guesses));
-    Gatekeeper::new(authority, "test", paths, Some(access))
+    let handshake = Handshake {
+        keys: TokenKeys::random().unwrap(),
+        is_lasting: false,
+        external: None,
+    };
+    Gatekeeper::new(authority, "test", paths, Some(access), handshake)
 }
 
 fn decide(gate: &Gatekeeper, user: &str, request: &str, more: &str) -> Result<Grant, Denial> {
@@ -69,6 +75,7 @@ fn said(decision: &Result<Grant, Denial>) -> String {
             (Task::Relay, None) => "yes".to_owned(),
             (Task::Relay, Some(target)) => format!("yes>{}", String::from_utf8_lossy(target)),
             (Task::List(..), _) => "list".to_owned(),
+            (Task::Token(_), _) => "token".to_owned(),
             (Task::Create { tags, .. }, _) => format!("create {}", tags.join(" ")),
         },
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::auth::{Principal, basic_of};
 use super::permission::{Missing, Permission, Task};
+use super::tokens::Error;
 use crate::http::Refusal;
 
 /// Leave to let one request through, and in whose name.
@@ -14,6 +15,7 @@ pub struct Grant {
     pub(super) principal: Option<Principal>,
     pub(super) claimed: Option<Vec<u8>>,
     pub(super) had_credentials: bool,
+    pub(super) by_token: bool,
     pub(super) permission: Permission,
 }
 
@@ -21,6 +23,11 @@ impl Grant {
     /// Whether whoever was let in has shown credentials; an API may let strangers in too.
     pub fn had_credentials(&self) -> bool {
         self.had_credentials
+    }
+
+    /// Whether it came with a token of the gate's own, which is nobody else's business.
+    pub fn is_by_token(&self) -> bool {
+        self.by_token
     }
 
     /// What may be done with it, and nothing else.
@@ -75,6 +82,8 @@ pub struct Denial {
     pub user: Option<Vec<u8>>,
     /// Whether it is the user's.
     pub is_proved: bool,
+    /// What is wrong with the token that was shown.
+    pub(super) token_error: Option<Error>,
     /// The right that somebody lacks who is known.
     pub missing: Option<Missing>,
     /// What else the log should say.
@@ -88,6 +97,7 @@ impl Denial {
             user: None,
             is_proved: false,
             missing: None,
+            token_error: None,
             note: None,
         }
     }

@@ -37,6 +37,8 @@ pub enum Task {
     Relay,
     /// Of a catalogue, this page is shown as far as the viewer may see it.
     List(Page, Viewer),
+    /// A token is given to whoever asks.
+    Token(Box<str>),
     /// A manifest is stored under tags that must not be moved: relayed if none of them is another manifest's.
     Create {
         /// Where.
@@ -70,9 +72,20 @@ impl Permission {
         task: Task::Relay,
         target: None,
     };
+
+    pub(super) fn of(task: Task) -> Permission {
+        Permission { task, target: None }
+    }
 }
 
 impl Unpermitted {
+    pub(super) fn of(refusal: Refusal) -> Unpermitted {
+        Unpermitted {
+            refusal,
+            missing: None,
+        }
+    }
+
     /// Whether somebody without credentials is asked for them, and not told whether there is what was asked for.
     pub(super) fn hides_from_strangers(&self) -> bool {
         matches!(self.refusal, Refusal::Denied { .. } | Refusal::NoSuchPath)
@@ -111,8 +124,12 @@ impl Viewer {
         }
     }
 
-    /// Decides on a request.
-    pub(super) fn permit(self, head: &RequestHead) -> Result<Permission, Unpermitted> {
+    /// Decides on a request; `by_token` says whether whoever asks has a token, if only nobody's.
+    pub(super) fn permit(
+        self,
+        head: &RequestHead,
+        by_token: bool,
+    ) -> Result<Permission, Unpermitted> {
         let relayed = Permission::WHOLE;
         // Under the strict rules a path is ASCII.
         let path = std::str::from_utf8(head.path()).map_err(|_| nowhere())?;
@@ -125,7 +142,7 @@ impl Viewer {
         let route = Route::parse(path).ok_or_else(nowhere)?;
         let query = query_of(head);
         match (route.action(head.method()), route.repository()) {
-            (Some(Action::Ping), _) if self.is_known => Ok(relayed),
+            (Some(Action::Ping), _) if self.is_known || by_token => Ok(relayed),
             (Some(Action::Catalog), _) if self.is_known => {
                 let page = Page::of_query(query?).map_err(|_| bad_query())?;
                 Ok(Permission {
@@ -194,7 +211,7 @@ impl Viewer {
         query: &str,
     ) -> Result<Permission, Unpermitted> {
         if has_form(head) {
-            return Err(refused(Refusal::FormBody));
+            return Err(Unpermitted::of(Refusal::FormBody));
         }
         let mount = Mount::of_query(query).map_err(|_| bad_query())?;
         let stays = match &mount {
@@ -284,16 +301,9 @@ fn has_form(head: &RequestHead) -> bool {
 }
 
 fn nowhere() -> Unpermitted {
-    refused(Refusal::NoSuchPath)
+    Unpermitted::of(Refusal::NoSuchPath)
 }
 
 fn bad_query() -> Unpermitted {
-    refused(Refusal::BadQuery)
-}
-
-fn refused(refusal: Refusal) -> Unpermitted {
-    Unpermitted {
-        refusal,
-        missing: None,
-    }
+    Unpermitted::of(Refusal::BadQuery)
 }

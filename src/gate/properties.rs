@@ -32,7 +32,7 @@ pub(crate) fn target(input: &[u8]) {
     };
     let alice: Arc<[u8]> = b"alice"[..].into();
     let viewer = Viewer::new(Arc::new(access), Some(alice), true, Arc::default());
-    let Ok(permission) = viewer.permit(&head) else {
+    let Ok(permission) = viewer.permit(&head, false) else {
         return;
     };
     let target = permission.target.as_deref().unwrap_or(head.target());

@@ -149,6 +149,26 @@ pub fn write_catalog(out: &mut Vec<u8>, names: &[String], next: Option<&str>, to
     end(out, &body, to)
 }
 
+/// Appends the answer that gives a token for so many seconds (Docker's token specification). Some clients read the one name, some
+/// the other.
+pub fn write_token(out: &mut Vec<u8>, token: &str, seconds: u64, to: Shape) -> u64 {
+    let mut body = String::new();
+    Object::new(&mut body)
+        .text("token", token)
+        .text("access_token", token)
+        .number("expires_in", seconds)
+        .end();
+    body.push('\n');
+    begin_as(out, 200, "application/json", &body);
+    push(
+        out,
+        format_args!(
+            "Docker-Distribution-Api-Version: registry/2.0\r\nCache-Control: no-store\r\n"
+        ),
+    );
+    end(out, &body, to)
+}
+
 fn begin(out: &mut Vec<u8>, status: u16, body: &str, to: Shape) {
     let kind = match to.form {
         Form::Oci => "application/json",

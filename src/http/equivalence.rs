@@ -178,6 +178,7 @@ fn nothing_that_can_be_sent_makes_a_parser_panic() {
             location::Outside {
                 scheme: None,
                 host: "a",
+                external: None,
             },
         );
         let _ =

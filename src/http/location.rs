@@ -21,6 +21,8 @@ pub struct Outside<'a> {
     pub scheme: Option<Scheme>,
     /// Host and port as the client sent them in `Host`.
     pub host: &'a str,
+    /// Scheme and authority where it really is, where the gate was told.
+    pub external: Option<(&'a str, &'a str)>,
 }
 
 /// The value to send instead, or `None` where the backend's is to be left alone: relative ones, and those that lead
@@ -39,6 +41,7 @@ pub fn rewrite(location: &[u8], backend: Option<Origin<'_>>, own: Outside<'_>) -
         return None;
     }
     let mut rewritten = match own.scheme {
+        _ if let Some((scheme, host)) = own.external => format!("{scheme}://{host}").into_bytes(),
         Some(scheme) => format!("{}://{}", scheme.as_str(), own.host).into_bytes(),
         // A path that begins with // would be taken for a host: name our own before it.
         None if local.starts_with(b"//") => format!("//{}", own.host).into_bytes(),
@@ -90,7 +93,12 @@ mod tests {
         scheme: Option<Scheme>,
         host: &str,
     ) -> Option<String> {
-        rewrite(location.as_bytes(), backend, Outside { scheme, host })
+        let own = Outside {
+            scheme,
+            host,
+            external: None,
+        };
+        rewrite(location.as_bytes(), backend, own)
             .map(|text| String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -141,6 +149,30 @@ mod tests {
             rewritten("http://r/x", None, Some(Scheme::Https), "r").as_deref(),
             Some("https://r/x")
         );
+    }
+
+    #[test]
+    fn where_the_gate_was_told_how_it_is_reached_it_leads_there() {
+        let own = Outside {
+            scheme: None,
+            host: "inner:8080",
+            external: Some(("https", "registry.example.com")),
+        };
+        for (location, expected) in [
+            (
+                "http://127.0.0.1:5000/v2/a",
+                Some("https://registry.example.com/v2/a"),
+            ),
+            (
+                "http://inner:8080/v2/a?b",
+                Some("https://registry.example.com/v2/a?b"),
+            ),
+            ("https://storage.example.com/x", None),
+            ("/v2/a", None),
+        ] {
+            let found = rewrite(location.as_bytes(), Some(BACKEND), own);
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{location}");
+        }
     }
 
     #[test]

@@ -28,7 +28,9 @@ mod equivalence;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 
-pub use answer::{Form, Shape, basic_challenge, write_catalog, write_confirmation, write_ready};
+pub use answer::{
+    Form, Shape, basic_challenge, write_catalog, write_confirmation, write_ready, write_token,
+};
 pub use body::{Body, Reading, is_bad_chunk};
 pub use chunks::ChunkWriter;
 pub use fields::{connection_lists, dropped_on_the_way_in, hop_by_hop};

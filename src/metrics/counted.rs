@@ -106,6 +106,10 @@ label! {
         Unsure = "unsure",
         /// Right perhaps, and not allowed to.
         Denied = "denied",
+        /// A token of the gate's own that counts.
+        Token = "token",
+        /// One that does not.
+        BadToken = "bad-token",
     }
 }
 

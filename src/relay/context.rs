@@ -23,6 +23,8 @@ pub struct Relay {
     pub(super) budget: Budget,
     pub(super) response_timeout: Duration,
     pub(super) body_timeout: Duration,
+    /// Scheme and authority by which clients reach the gate, where that was set.
+    external: Option<(String, String)>,
 }
 
 impl Relay {
@@ -41,7 +43,13 @@ impl Relay {
             budget: Budget::default(),
             response_timeout,
             body_timeout,
+            external: None,
         }
+    }
+
+    /// By which scheme and authority clients reach the gate, where that is not what they ask for.
+    pub fn reached_at(self, external: Option<(String, String)>) -> Relay {
+        Relay { external, ..self }
     }
 
     /// Where a `Location` of an answer leads for the client, if it is to be rewritten.
@@ -54,7 +62,12 @@ impl Relay {
     ) -> Option<Vec<u8>> {
         let value = head.values("location").next()?;
         let scheme = by_tls.then_some(Scheme::Https);
-        let own = Outside { scheme, host };
+        let external = self.external.as_ref();
+        let own = Outside {
+            scheme,
+            host,
+            external: external.map(|(scheme, host)| (scheme.as_str(), host.as_str())),
+        };
         let bare;
         let backend = match self.backends.get(place)?.address() {
             config::Backend::Unix(_) => None,

@@ -119,6 +119,8 @@ impl Exchange {
         } = outgoing;
         let stage = match task {
             Task::Relay => Stage::Choosing,
+            // It asks nothing of a backend.
+            Task::Token(_) => Stage::Over,
             Task::List(page, _) => Stage::Listing(Box::new(Listing::new(page, own_fields))),
             Task::Create { repository, tags } => {
                 let create = Create::new(repository, tags, own_fields, now);

@@ -13,9 +13,10 @@ use super::exposure::Exposure;
 use super::{authority, ephemeral_storage};
 use crate::config::{self, Fault, Placed, Settings};
 use crate::files::{LineFault, shell_word};
-use crate::gate::Authority;
 use crate::gate::access::{Access, OtherGroups};
 use crate::gate::auth::{Guesses, Htpasswd, Users};
+use crate::gate::tokens::TokenKeys;
+use crate::gate::{Authority, Handshake};
 use crate::net::Host;
 use crate::relay::Backend;
 use crate::stream::room_for_socket;
@@ -42,6 +43,8 @@ pub struct Prepared {
     pub authority: Authority,
     /// Who may do what, if a file says so.
     pub access: Option<Access>,
+    /// What tokens are sealed by.
+    pub handshake: Handshake,
     /// The backends, in order.
     pub backends: Vec<Backend>,
     /// Lines that say what is guarded, with what.
@@ -74,6 +77,13 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
     let mut who = Vec::new();
     let authority = authority(settings, &mut faults, &mut warnings, &mut who);
     let access = access(settings, authority.as_ref(), &mut faults, &mut warnings);
+    let handshake = handshake(
+        settings,
+        writing,
+        access.as_ref(),
+        &mut faults,
+        &mut warnings,
+    );
     let backends = backends(settings, &mut faults);
     words.extend(guarding(&backends, &who));
     words.extend(
@@ -105,13 +115,14 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
         let blamed = |reason| faults.extend(settings.listen.first().map(|one| one.fault(reason)));
         config.map_err(blamed).ok()
     });
-    match authority {
-        Some(authority) if faults.is_empty() => Ok(Prepared {
+    match (authority, handshake) {
+        (Some(authority), Some(handshake)) if faults.is_empty() => Ok(Prepared {
             tls,
             certificates,
             self_signed,
             authority,
             access,
+            handshake,
             backends,
             words,
             warnings,
@@ -291,6 +302,72 @@ fn access(
     }
     Some(access)
 }
+
+/// The keys of tokens, and where clients are sent for them.
+fn handshake(
+    settings: &Settings,
+    writing: Writing,
+    access: Option<&Access>,
+    faults: &mut Vec<Fault>,
+    warnings: &mut Vec<String>,
+) -> Option<Handshake> {
+    let files: Vec<_> = settings
+        .token_keys
+        .iter()
+        .map(|file| file.value.as_path())
+        .collect();
+    // Without an access file there are no tokens, and no key is made for them.
+    let is_lasting = !files.is_empty() && settings.access.is_some();
+    let keys = match is_lasting {
+        true => TokenKeys::load(&files, writing == Writing::Allowed).map_err(|bad| {
+            let blamed = bad.into_iter().filter_map(|fault| {
+                let file = settings.token_keys.get(fault.place)?;
+                Some(file.fault(fault.message))
+            });
+            faults.extend(blamed);
+        }),
+        false => TokenKeys::random().map_err(|reason| {
+            faults.extend(settings.access.as_ref().map(|access| access.fault(reason)));
+        }),
+    };
+    if let (Some(access), Some(file)) = (access, &settings.access)
+        && access.has_anonymous()
+    {
+        faults.extend(nowhere_for_tokens(settings).then(|| file.fault(NOWHERE)));
+        if !is_lasting {
+            let what = match settings.auth_backend {
+                Some(_) => "tokens are for pulls without credentials alone, and end with a restart",
+                None => "a restart ends running tokens",
+            };
+            warnings.push(format!("{}: {what}; set token-key to a file", file.origin));
+        }
+    }
+    let external = settings.external_url.as_ref().map(|url| {
+        let url = &url.value;
+        (url.scheme.to_owned(), url.authority.clone())
+    });
+    Some(Handshake {
+        keys: keys.ok()?,
+        is_lasting,
+        external,
+    })
+}
+
+/// Whether nobody could say where clients are to be sent for a token: how they reach a listener in the clear off loopback only
+/// somebody in front of it knows.
+pub fn nowhere_for_tokens(settings: &Settings) -> bool {
+    let is_open = |listen: &Placed<config::Listen>| match &listen.value {
+        config::Listen::Http(place) => !place.is_loopback(),
+        config::Listen::Https(_) | config::Listen::Unix(_) => false,
+    };
+    settings.external_url.is_none()
+        && settings.trusted_proxies.is_empty()
+        && settings.listen.iter().any(is_open)
+}
+
+/// Of an access file with a line for those without credentials, where that is so.
+pub const NOWHERE: &str = "has a line for anonymous, whose clients are sent for a token, and on an http:// listener nobody knows \
+                           where to: set external-url, or name the proxy in front with trusted-proxy";
 
 /// Where the groups of an access file may come from besides that.
 pub fn other_groups(settings: &Settings) -> OtherGroups {

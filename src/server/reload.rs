@@ -131,8 +131,12 @@ impl Files {
         if let Some(file) = settings.access.clone() {
             let service = Arc::clone(service);
             let others = prepare::other_groups(settings);
+            let is_nowhere = prepare::nowhere_for_tokens(settings);
             let read = move || {
                 let access = prepare::load_access(&file, others)?;
+                if access.has_anonymous() && is_nowhere {
+                    return Err(vec![file.fault(prepare::NOWHERE)]);
+                }
                 let words = format!("{}, taken anew", prepare::about_access((&access, &file)));
                 let service = Arc::clone(&service);
                 let take = move || {

@@ -24,7 +24,7 @@ use crate::connection::{
 };
 use crate::gate::access::Access;
 use crate::gate::auth::HeldBack;
-use crate::gate::{Authority, Gatekeeper, PathRules};
+use crate::gate::{Authority, Gatekeeper, Handshake, PathRules};
 use crate::http::PathDecides;
 use crate::log;
 use crate::metrics::{Standing, ThrottledStanding};
@@ -71,6 +71,7 @@ impl Running {
             role,
             authority,
             prepared.access,
+            prepared.handshake,
             backends,
             certificates.clone(),
         )?;
@@ -154,13 +155,15 @@ fn service(
     role: Role,
     authority: Authority,
     access: Option<Access>,
+    handshake: Handshake,
     backends: Vec<Backend>,
     certificates: Option<Arc<Certificates>>,
 ) -> io::Result<Arc<Service>> {
     let timeouts = settings.timeouts;
     let mode = match role {
         Role::Gate => Mode::Forward(Box::new(Forwarding {
-            relay: Relay::new(backends, timeouts.response, timeouts.body),
+            relay: Relay::new(backends, timeouts.response, timeouts.body)
+                .reached_at(handshake.external.clone()),
             authorization: settings.backend_authorization,
             told: log::Seldom::default(),
         })),
@@ -168,7 +171,7 @@ fn service(
     };
     let paths = path_rules(role, settings.paths, access.is_some());
     Ok(Arc::new(Service {
-        gatekeeper: Gatekeeper::new(authority, &settings.realm, paths, access),
+        gatekeeper: Gatekeeper::new(authority, &settings.realm, paths, access, handshake),
         mode,
         trusted: settings.trusted_proxies.clone(),
         health: settings.health_path.clone().map(HealthPath::new),

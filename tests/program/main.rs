@@ -48,5 +48,6 @@ mod stop;
 mod systemd;
 mod timeouts;
 mod tls;
+mod tokens;
 mod waiting_requests;
 mod wire;

@@ -223,6 +223,19 @@ impl Htpasswd {
         self.snapshot().users.has(user)
     }
 
+    /// What tells the line of a user from another that may take its place.
+    pub fn fingerprint(&self, user: &[u8]) -> Option<[u8; 32]> {
+        self.snapshot().users.fingerprint(user)
+    }
+
+    /// The user, if the line is still the one with this fingerprint.
+    pub fn principal(&self, user: &[u8], fingerprint: &[u8; 32]) -> Option<Principal> {
+        let snapshot = self.snapshot();
+        let (name, _) = snapshot.users.find(user)?;
+        let is_same = snapshot.users.fingerprint(user)? == *fingerprint;
+        is_same.then(|| Principal::new(Arc::clone(name)))
+    }
+
     /// Takes a new file. Checks that are on the way end with the old one.
     pub fn replace(&self, users: Users) {
         let mut snapshot = self.snapshot.write().even_if_poisoned();

@@ -217,7 +217,11 @@ fn locations_stay_ours(head: &ResponseHead) {
     };
     for (_, location) in head.fields() {
         for scheme in [None, Some(Scheme::Http), Some(Scheme::Https)] {
-            let own = Outside { scheme, host: HOST };
+            let own = Outside {
+                scheme,
+                host: HOST,
+                external: None,
+            };
             let rewritten = |location: &[u8]| rewrite(location, Some(backend), own);
             let Some(new) = rewritten(location) else {
                 continue;

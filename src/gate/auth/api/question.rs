@@ -51,6 +51,20 @@ impl<'a> Question<'a> {
         question
     }
 
+    /// About the base of the registry API in place of what `head` asks for.
+    pub fn about_base(
+        head: &'a RequestHead,
+        visit: &Visit<'a>,
+        authorization: Option<&'a [u8]>,
+    ) -> Question<'a> {
+        let mut question = Question::of("GET", b"/v2/", visit, authorization);
+        let agents = head.values("user-agent").map(|agent| ("user-agent", agent));
+        question
+            .fields
+            .extend(agents.map(|(name, value)| (name, Cow::Borrowed(value))));
+        question
+    }
+
     /// About a request that nobody has made.
     pub(super) fn of(
         method: &'a str,

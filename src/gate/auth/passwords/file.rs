@@ -11,6 +11,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 use super::dummy_work::DummyWork;
 use super::hash::Hash;
 use super::shape::HashFault;
@@ -118,6 +120,14 @@ impl Users {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// A digest of a user's line, if one can log in by it.
+    pub fn fingerprint(&self, user: &[u8]) -> Option<[u8; 32]> {
+        let (name, hash) = self.find(user)?;
+        let length = (name.len() as u64).to_be_bytes();
+        let line = [&length[..], name, hash.text().as_bytes()].concat();
+        digest(&SHA256, &line).as_ref().try_into().ok()
     }
 
     /// Whether there is a line for somebody.

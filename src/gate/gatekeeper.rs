@@ -1,0 +1,564 @@
+//! The keeper of the gate: credentials or a token, the decision who that is, and what that one may do.
+
+use std::borrow::Cow;
+use std::sync::{Arc, RwLock};
+use std::task::Waker;
+
+use zeroize::Zeroizing;
+
+use super::access::Access;
+use super::auth::api::{Basis, Groups, Question, Ruling};
+use super::auth::{
+    self, AuthorizationFault, Credentials, HeldBack, Presented, Principal, Step, Users, Verdict,
+};
+use super::decision::{Authority, Decision, Inquiry, PathRules};
+use super::grant::{Denial, Grant};
+use super::handshake::Handshake;
+use super::permission::{Permission, Viewer};
+use super::tokens::{Error, Who};
+use super::visit::Visit;
+
+use crate::http::{Refusal, RequestHead, basic_challenge};
+use crate::lock::EvenIfPoisoned;
+use crate::metrics::{self, Login};
+use crate::net::Network;
+
+/// An `Authorization` for a password file is this long at most, in bytes.
+const LONGEST_FOR_FILE: usize = 4 * 1024;
+/// For an API it may be a token with all that its issuer put into it.
+const LONGEST_FOR_API: usize = 16 * 1024;
+
+/// Of a request without one.
+const ABSENT: &str = "no credentials";
+/// Of a token that is forged, over, or of a user whose line has changed.
+const BAD_TOKEN: &str = "a token that does not count";
+/// Of an `Authorization` that nobody could check.
+const UNUSABLE: &str = "no user and password in the Authorization field";
+
+/// What an API is shown, and the name in it.
+struct Shown<'a> {
+    authorization: Option<Cow<'a, [u8]>>,
+    claimed: Option<Vec<u8>>,
+    by_token: bool,
+}
+
+/// What a request shows where a password file decides.
+enum Claim<'a> {
+    Nothing,
+    Password(Credentials),
+    Token(&'a [u8]),
+}
+
+/// Whom a request was let in as, before it is asked what that one may do.
+struct Visitor {
+    principal: Option<Principal>,
+    groups: Groups,
+    claimed: Option<Vec<u8>>,
+    /// That were good: the value of `Authorization` where an API has let it in.
+    credentials: Option<Zeroizing<Vec<u8>>>,
+    had_credentials: bool,
+    by_token: bool,
+}
+
+impl Visitor {
+    const STRANGER: fn() -> Visitor = || Visitor {
+        principal: None,
+        groups: Groups::default(),
+        claimed: None,
+        credentials: None,
+        had_credentials: false,
+        by_token: false,
+    };
+}
+
+/// The keeper of the gate.
+pub struct Gatekeeper {
+    authority: Authority,
+    challenge: String,
+    paths: PathRules,
+    /// Without a file whoever passes may do everything.
+    access: Option<RwLock<Arc<Access>>>,
+    /// Used while something is granted to those without credentials.
+    handshake: Handshake,
+}
+
+impl Gatekeeper {
+    /// Asks `authority`, and challenges in the name of `realm`.
+    pub fn new(
+        authority: Authority,
+        realm: &str,
+        paths: PathRules,
+        access: Option<Access>,
+        handshake: Handshake,
+    ) -> Gatekeeper {
+        Gatekeeper {
+            authority,
+            challenge: basic_challenge(realm),
+            paths,
+            access: access.map(|access| RwLock::new(Arc::new(access))),
+            handshake,
+        }
+    }
+
+    /// Takes other rights in place of all present ones, where there is a file of them.
+    pub fn replace_access(&self, new: Access) {
+        if let Some(access) = &self.access {
+            *access.write().even_if_poisoned() = Arc::new(new);
+        }
+    }
+
+    /// Takes other users in place of all present ones, where a password file decides.
+    pub fn replace_users(&self, users: Users) {
+        match &self.authority {
+            Authority::Htpasswd(htpasswd) => htpasswd.replace(users),
+            Authority::Api(_) => {}
+        }
+    }
+
+    /// Whether it could be decided now who may pass; the error says why not. Users of a password file are in memory.
+    pub fn ready(&self) -> Result<(), String> {
+        match &self.authority {
+            Authority::Htpasswd(_) => Ok(()),
+            Authority::Api(api) => api.ready(),
+        }
+    }
+
+    /// Who decides, for people.
+    pub fn about(&self) -> String {
+        match &self.authority {
+            Authority::Htpasswd(htpasswd) => match htpasswd.users() {
+                1 => "1 user of the password file".to_owned(),
+                users => format!("{users} users of the password file"),
+            },
+            Authority::Api(api) => format!("an API that is asked, {}", api.shown()),
+        }
+    }
+
+    /// The networks that are held back now, because somebody there guesses passwords. Where an API decides nobody counts.
+    pub fn held_back(&self) -> Vec<HeldBack> {
+        match &self.authority {
+            Authority::Htpasswd(htpasswd) => htpasswd.held_back(),
+            Authority::Api(_) => Vec::new(),
+        }
+    }
+
+    /// Decides on one request, as far as that needs no waiting.
+    pub fn decide(&self, head: &RequestHead, visit: &Visit<'_>) -> Decision {
+        if let Err(refusal) = self.paths.always.check(head.path()) {
+            return Decision::Made(Err(Denial::of(refusal)));
+        }
+        if self.handshake().is_some()
+            && Handshake::is_asked(head)
+            && !matches!(head.method(), "GET" | "HEAD")
+        {
+            // All clients then try a GET.
+            return Decision::Made(Err(Denial::of(Refusal::NoSuchPath)));
+        }
+        let decision = self.begin(head, visit);
+        self.challenging(decision, head, visit)
+    }
+
+    fn begin(&self, head: &RequestHead, visit: &Visit<'_>) -> Decision {
+        match &self.authority {
+            Authority::Htpasswd(htpasswd) => match self.claim(head) {
+                Err(denial) => Decision::Made(Err(denial)),
+                Ok(Claim::Nothing) => Decision::Made(self.stranger(head)),
+                Ok(Claim::Token(token)) => Decision::Made(self.by_token(token, head)),
+                Ok(Claim::Password(credentials)) => {
+                    match htpasswd.recall(&credentials, visit.client) {
+                        Some(verdict) => Decision::Made(self.judged(verdict, head, &credentials)),
+                        None => Decision::Later(Inquiry::Check(htpasswd.inquire())),
+                    }
+                }
+            },
+            Authority::Api(api) => match self.shown(head) {
+                Err(denial) => Decision::Made(Err(denial)),
+                Ok(shown) => {
+                    let question = question(head, visit, &shown);
+                    match api.recall(&question) {
+                        Some(ruling) => {
+                            drop(question);
+                            Decision::Made(self.ruled(ruling, head, shown))
+                        }
+                        None => Decision::Later(Inquiry::Call(api.inquire(&question))),
+                    }
+                }
+            },
+        }
+    }
+
+    /// Goes on with what takes its time, for the same request. `waker` is called when there is something new; `may_block` says
+    /// whether this thread may hash, or wait for the API.
+    pub fn go_on(
+        &self,
+        inquiry: Inquiry,
+        head: &RequestHead,
+        visit: &Visit<'_>,
+        waker: &Waker,
+        may_block: bool,
+    ) -> Decision {
+        let decision = self.find_out(inquiry, head, visit, waker, may_block);
+        self.challenging(decision, head, visit)
+    }
+
+    fn find_out(
+        &self,
+        inquiry: Inquiry,
+        head: &RequestHead,
+        visit: &Visit<'_>,
+        waker: &Waker,
+        may_block: bool,
+    ) -> Decision {
+        match (&self.authority, inquiry) {
+            (Authority::Htpasswd(htpasswd), Inquiry::Check(inquiry)) => {
+                let credentials = match self.claim(head) {
+                    Ok(Claim::Password(credentials)) => credentials,
+                    Ok(Claim::Nothing) => return Decision::Made(self.stranger(head)),
+                    Ok(Claim::Token(token)) => return Decision::Made(self.by_token(token, head)),
+                    Err(denial) => return Decision::Made(Err(denial)),
+                };
+                match htpasswd.go_on(inquiry, &credentials, visit.client, waker, may_block) {
+                    Step::Done(verdict) => Decision::Made(self.judged(verdict, head, &credentials)),
+                    Step::Waits(inquiry) => Decision::Later(Inquiry::Check(inquiry)),
+                    Step::Blocks(inquiry) => Decision::Blocks(Inquiry::Check(inquiry)),
+                }
+            }
+            (Authority::Api(api), Inquiry::Call(inquiry)) => {
+                let shown = match self.shown(head) {
+                    Ok(shown) => shown,
+                    Err(denial) => return Decision::Made(Err(denial)),
+                };
+                let question = question(head, visit, &shown);
+                let network = Network::of(visit.client);
+                let step = api.go_on(inquiry, &question, network, waker, may_block);
+                drop(question);
+                match step {
+                    Step::Done(ruling) => Decision::Made(self.ruled(ruling, head, shown)),
+                    Step::Waits(inquiry) => Decision::Later(Inquiry::Call(inquiry)),
+                    Step::Blocks(inquiry) => Decision::Blocks(Inquiry::Call(inquiry)),
+                }
+            }
+            // The authority is the same from the start to the end.
+            _ => Decision::Made(Err(Denial::of(Refusal::Unsure { retry_after: 1 }))),
+        }
+    }
+
+    /// The handshake, while there is a line for those without credentials.
+    fn handshake(&self) -> Option<&Handshake> {
+        let access = self.access.as_ref()?.read().even_if_poisoned();
+        access.has_anonymous().then_some(&self.handshake)
+    }
+
+    /// The token that a request shows. Where one is asked for none is looked at.
+    fn token<'h>(&self, head: &'h RequestHead) -> Option<&'h [u8]> {
+        let token = Handshake::token_of(head)?;
+        (self.handshake().is_some() && !Handshake::is_asked(head)).then_some(token)
+    }
+
+    /// Puts the challenge that sends for a token in the place of others where a request is to get that.
+    fn challenging(&self, decision: Decision, head: &RequestHead, visit: &Visit<'_>) -> Decision {
+        let Decision::Made(Err(mut denial)) = decision else {
+            return decision;
+        };
+        if let (Refusal::Unauthorized { challenges }, Some(handshake)) =
+            (&mut denial.refusal, self.handshake())
+        {
+            let bearer = handshake.challenge(head, visit, denial.token_error.take());
+            *challenges = vec![bearer.unwrap_or_else(|| self.challenge.clone())];
+        }
+        Decision::Made(Err(denial))
+    }
+
+    fn claim<'h>(&self, head: &'h RequestHead) -> Result<Claim<'h>, Denial> {
+        match presented(head, LONGEST_FOR_FILE)? {
+            Presented::Basic(credentials) => Ok(Claim::Password(credentials)),
+            Presented::Absent => Ok(Claim::Nothing),
+            Presented::Unusable => match self.token(head) {
+                Some(token) => Ok(Claim::Token(token)),
+                None => Err(self.unusable(UNUSABLE)),
+            },
+        }
+    }
+
+    /// Whoever has this token, where a password file decides. Nothing is hashed for it.
+    fn by_token(&self, token: &[u8], head: &RequestHead) -> Result<Grant, Denial> {
+        let principal = match (self.handshake.open(token), &self.authority) {
+            (Some(Who::Anonymous), _) => None,
+            (Some(Who::User { name, fingerprint }), Authority::Htpasswd(htpasswd)) => {
+                let principal = htpasswd.principal(&name, &fingerprint);
+                Some(principal.ok_or_else(|| self.bad_token())?)
+            }
+            _ => return Err(self.bad_token()),
+        };
+        metrics::login(Login::Token);
+        self.permit(
+            head,
+            Visitor {
+                had_credentials: principal.is_some(),
+                principal,
+                by_token: true,
+                ..Visitor::STRANGER()
+            },
+        )
+    }
+
+    fn bad_token(&self) -> Denial {
+        metrics::login(Login::BadToken);
+        Denial {
+            note: Some(BAD_TOKEN.to_owned()),
+            token_error: Some(Error::Invalid),
+            ..Denial::of(self.unauthorized())
+        }
+    }
+
+    /// Somebody without credentials, who may do what everybody may.
+    fn stranger(&self, head: &RequestHead) -> Result<Grant, Denial> {
+        if self.access.is_none() {
+            return Err(self.unusable(ABSENT));
+        }
+        self.permit(head, Visitor::STRANGER())
+    }
+
+    /// What somebody may do who was let in.
+    fn permit(&self, head: &RequestHead, visitor: Visitor) -> Result<Grant, Denial> {
+        let Visitor {
+            principal,
+            groups,
+            claimed,
+            credentials,
+            had_credentials,
+            by_token,
+        } = visitor;
+        let is_known = had_credentials || principal.is_some();
+        let permission = match (&self.access, self.handshake()) {
+            (None, _) => Ok(Permission::WHOLE),
+            (Some(_), Some(handshake)) if Handshake::is_asked(head) => {
+                let who = self.holder(principal.as_ref(), credentials);
+                handshake.permission(who)
+            }
+            (Some(access), _) => {
+                let access = Arc::clone(&access.read().even_if_poisoned());
+                let user = principal.as_ref().map(Principal::shared);
+                Viewer::new(access, user, is_known, groups).permit(head, by_token)
+            }
+        };
+        match permission {
+            Ok(permission) => Ok(Grant {
+                principal,
+                claimed,
+                had_credentials,
+                by_token,
+                permission,
+            }),
+            Err(unpermitted) if !is_known && unpermitted.hides_from_strangers() => Err(Denial {
+                token_error: by_token.then_some(Error::Insufficient),
+                ..self.unusable(ABSENT)
+            }),
+            Err(unpermitted) => Err(Denial {
+                user: principal
+                    .as_ref()
+                    .map(|user| user.user().to_vec())
+                    .or(claimed),
+                is_proved: principal.is_some(),
+                missing: unpermitted.missing,
+                ..Denial::of(unpermitted.refusal)
+            }),
+        }
+    }
+
+    /// Whom a token is to be for. `None` if the line of the user has gone meanwhile.
+    fn holder(
+        &self,
+        principal: Option<&Principal>,
+        credentials: Option<Zeroizing<Vec<u8>>>,
+    ) -> Option<Who> {
+        match (&self.authority, principal, credentials) {
+            (Authority::Htpasswd(htpasswd), Some(principal), _) => {
+                let name = principal.user().to_vec();
+                let fingerprint = htpasswd.fingerprint(&name)?;
+                Some(Who::User { name, fingerprint })
+            }
+            (Authority::Api(_), _, Some(value)) => Some(Who::Credentials(value)),
+            _ => Some(Who::Anonymous),
+        }
+    }
+
+    fn judged(
+        &self,
+        verdict: Verdict,
+        head: &RequestHead,
+        credentials: &Credentials,
+    ) -> Result<Grant, Denial> {
+        let (login, refusal) = match verdict {
+            Verdict::Known(principal) => {
+                return self.permit(
+                    head,
+                    Visitor {
+                        principal: Some(principal),
+                        had_credentials: true,
+                        ..Visitor::STRANGER()
+                    },
+                );
+            }
+            Verdict::Wrong => (Login::Wrong, self.unauthorized()),
+            Verdict::Busy => (Login::Busy, Refusal::Unsure { retry_after: 1 }),
+            Verdict::Throttled { retry_after } => {
+                (Login::Throttled, Refusal::TooManyRequests { retry_after })
+            }
+        };
+        metrics::login(login);
+        Err(Denial {
+            user: claimed(credentials),
+            note: (login == Login::Wrong).then(|| "wrong user or password".to_owned()),
+            ..Denial::of(refusal)
+        })
+    }
+
+    fn shown<'h>(&self, head: &'h RequestHead) -> Result<Shown<'h>, Denial> {
+        let presented = presented(head, LONGEST_FOR_API)?;
+        if let Some(token) = self.token(head) {
+            return self.shown_by_token(token);
+        }
+        let value = head.values("authorization").next();
+        let (authorization, claimed) = match &presented {
+            Presented::Absent => (None, None),
+            Presented::Basic(credentials) => (value, claimed(credentials)),
+            Presented::Unusable => (value, None),
+        };
+        if authorization.is_some_and(|value| !is_visible(value)) {
+            return Err(self.unusable(UNUSABLE));
+        }
+        Ok(Shown {
+            authorization: authorization.map(Cow::Borrowed),
+            claimed,
+            by_token: false,
+        })
+    }
+
+    /// What an API is shown of whoever has this token: the credentials in it, or none.
+    fn shown_by_token<'h>(&self, token: &[u8]) -> Result<Shown<'h>, Denial> {
+        let authorization = match self.handshake.open(token) {
+            Some(Who::Anonymous) => None,
+            Some(Who::Credentials(value)) => Some(value.to_vec()),
+            _ => return Err(self.bad_token()),
+        };
+        let value = authorization.as_deref();
+        let claimed = match auth::read_authorization(value.into_iter(), LONGEST_FOR_API) {
+            Ok(Presented::Basic(credentials)) => claimed(&credentials),
+            _ => None,
+        };
+        Ok(Shown {
+            authorization: authorization.map(Cow::Owned),
+            claimed,
+            by_token: true,
+        })
+    }
+
+    fn ruled(&self, ruling: Ruling, head: &RequestHead, shown: Shown<'_>) -> Result<Grant, Denial> {
+        let Shown {
+            authorization,
+            claimed,
+            by_token,
+        } = shown;
+        let (refusal, note) = match ruling {
+            Ruling::Allowed(principal, groups, basis) => {
+                if basis == Basis::Path {
+                    let refused = |refusal| Denial {
+                        user: claimed.clone(),
+                        ..Denial::of(refusal)
+                    };
+                    self.paths.asked_about.check(head.path()).map_err(refused)?;
+                }
+                return self.permit(
+                    head,
+                    Visitor {
+                        principal,
+                        groups,
+                        claimed,
+                        had_credentials: authorization.is_some(),
+                        credentials: authorization.map(|value| Zeroizing::new(value.into_owned())),
+                        by_token,
+                    },
+                );
+            }
+            Ruling::Unauthorized(challenges) if challenges.is_empty() => {
+                (self.unauthorized(), None)
+            }
+            Ruling::Unauthorized(challenges) => (Refusal::Unauthorized { challenges }, None),
+            Ruling::Denied => (Refusal::Denied { why: None }, None),
+            Ruling::TooManyRequests(retry_after) => {
+                (Refusal::TooManyRequests { retry_after }, None)
+            }
+            Ruling::Unsure { retry_after, why } => (Refusal::Unsure { retry_after }, Some(why)),
+        };
+        let note = note.or_else(|| match &refusal {
+            Refusal::Unauthorized { .. } if authorization.is_none() => Some(ABSENT.to_owned()),
+            Refusal::Unauthorized { .. } | Refusal::Denied { .. } => {
+                Some("the API says no".to_owned())
+            }
+            _ => None,
+        });
+        metrics::login(match &refusal {
+            Refusal::Unauthorized { .. } if authorization.is_none() => Login::Absent,
+            Refusal::Unauthorized { .. } => Login::Wrong,
+            Refusal::Denied { .. } => Login::Denied,
+            Refusal::TooManyRequests { .. } => Login::Throttled,
+            _ => Login::Unsure,
+        });
+        let token_error = match authorization {
+            _ if !by_token => None,
+            Some(_) => Some(Error::Invalid),
+            None => Some(Error::Insufficient),
+        };
+        Err(Denial {
+            user: claimed,
+            note,
+            token_error,
+            ..Denial::of(refusal)
+        })
+    }
+
+    /// Nothing that could be checked was shown, for this reason.
+    fn unusable(&self, why: &str) -> Denial {
+        metrics::login(Login::Absent);
+        Denial {
+            note: Some(why.to_owned()),
+            ..Denial::of(self.unauthorized())
+        }
+    }
+
+    /// Asks for a user and a password.
+    pub fn unauthorized(&self) -> Refusal {
+        Refusal::Unauthorized {
+            challenges: vec![self.challenge.clone()],
+        }
+    }
+}
+
+/// What an API is asked about a request: about a token as about the base of the registry API.
+fn question<'a>(head: &'a RequestHead, visit: &Visit<'a>, shown: &'a Shown<'_>) -> Question<'a> {
+    let authorization = shown.authorization.as_deref();
+    match Handshake::is_asked(head) {
+        true => Question::about_base(head, visit, authorization),
+        false => Question::about(head, visit, authorization),
+    }
+}
+
+/// What the request shows, if that is not too much.
+fn presented(head: &RequestHead, limit: usize) -> Result<Presented, Denial> {
+    auth::read_authorization(head.values("authorization"), limit).map_err(|fault| {
+        Denial::of(match fault {
+            AuthorizationFault::Twice => Refusal::AuthorizationTwice,
+            AuthorizationFault::TooLong => Refusal::AuthorizationTooLong,
+        })
+    })
+}
+
+fn claimed(credentials: &Credentials) -> Option<Vec<u8>> {
+    Some(credentials.user().to_vec())
+}
+
+/// Whether these can be anybody's credentials: something, in visible ASCII and blanks (RFC 9110, 11.6.2).
+fn is_visible(value: &[u8]) -> bool {
+    !value.is_empty() && value.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
