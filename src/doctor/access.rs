@@ -3,6 +3,7 @@
 use super::asker::Asker;
 use super::finding::{Found, Unwell};
 use super::line::Answer;
+use super::token;
 use super::visit::{Visit, not_tried};
 use crate::gate::auth::basic_of;
 
@@ -33,10 +34,11 @@ pub(super) fn challenge(visit: &mut Visit) -> Found {
     };
     match &*challenges {
         [one] if one.to_ascii_lowercase().starts_with("basic ") => {}
+        [one] if one.starts_with("Bearer ") => return token::handshake(visit, one),
         [one] => {
             return wrong(
                 "bad-challenge",
-                format!("401 with the challenge {one:?}, and not Basic"),
+                format!("401 with the challenge {one:?}, and neither Basic nor Bearer"),
             );
         }
         many => {
@@ -69,6 +71,10 @@ pub(super) fn closed(visit: &mut Visit) -> Found {
     let uploads = format!("/v2/{}/blobs/uploads/", visit.repository);
     for (method, target) in [("GET", "/v2/_catalog"), ("POST", &*uploads), ("GET", "/")] {
         let answer = visit.ask(method, target, None)?;
+        if visit.tokens.is_some() {
+            // It asks for a password here, and there for a token.
+            visit.askers.extend(Asker::of(&answer));
+        }
         match answer.status() {
             401 | 403 => {}
             300..=400 | 429 | 500.. => {
@@ -99,10 +105,13 @@ pub(super) fn made_up(visit: &mut Visit) -> Found {
     let answer = visit.ask("GET", "/v2/", Some(&value))?;
     visit.askers.extend(Asker::of(&answer));
     match answer.status() {
-        401 | 403 => Ok(format!(
-            "a made-up user is refused (status {})",
-            answer.status()
-        )),
+        401 | 403 => {
+            token::made_up(visit, &value)?;
+            Ok(format!(
+                "a made-up user is refused (status {})",
+                answer.status()
+            ))
+        }
         200..=299 => Err(Unwell::wrong(
             "open-to-made-up",
             format!("ANYBODY IS LET IN with any user and any password: {user} was"),
@@ -118,7 +127,7 @@ pub(super) fn made_up(visit: &mut Visit) -> Found {
 }
 
 pub(super) fn login(visit: &mut Visit) -> Found {
-    let Some(value) = &visit.authorization else {
+    let Some(value) = visit.authorization.clone() else {
         return Err(Unwell::Skipped(
             "not tried, nor what follows: --user says who you are".to_owned(),
         ));
@@ -128,7 +137,7 @@ pub(super) fn login(visit: &mut Visit) -> Found {
             "not tried: the password was not sent".to_owned(),
         ));
     }
-    let answer = visit.ask("GET", "/v2/", Some(value))?;
+    let answer = visit.ask("GET", "/v2/", Some(&value))?;
     match answer.status() {
         200 => {}
         401 if asks_itself(visit, &answer).is_none() => {
@@ -156,11 +165,13 @@ pub(super) fn login(visit: &mut Visit) -> Found {
             "see that --backend names the registry",
         ));
     }
+    token::log_in(visit, &value)?;
     visit.logged_in = true;
-    Ok(format!(
-        "{} is let in, and the registry answers",
-        visit.user
-    ))
+    let how = match visit.tokens {
+        Some(_) => "is let in, and gets a token, with which all that follows is done",
+        None => "is let in, and the registry answers",
+    };
+    Ok(format!("{} {how}", visit.user))
 }
 
 /// Who asks for a password behind the gate, if it is not the gate that does.

@@ -18,6 +18,12 @@ impl Place {
         if self.tls { "https" } else { "http" }
     }
 
+    /// The target at the gate that a URL leads to; `None` where it leads elsewhere.
+    pub(super) fn local(&self, url: &str) -> Option<String> {
+        let named: AuthBackend = url.parse().ok()?;
+        (named.tls == self.tls && named.host_port == self.host_port).then_some(named.target)
+    }
+
     /// The path and query at the gate that `location` leads to, or what is wrong with it.
     pub(super) fn target(&self, location: Option<Vec<u8>>) -> Result<String, Unwell> {
         const NO_UPLOAD: &str =

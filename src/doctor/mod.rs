@@ -11,6 +11,7 @@ mod finding;
 mod line;
 mod location;
 mod reach;
+mod token;
 mod upload;
 mod visit;
 mod words;
@@ -212,6 +213,7 @@ fn first_visit(request: &DoctorRequest) -> Result<Visit, String> {
         line: None,
         may_log_in: false,
         logged_in: false,
+        tokens: None,
         askers: Vec::new(),
         upload: visit::Upload::default(),
     })

@@ -31,6 +31,8 @@ pub(super) struct Visit {
     /// Whether a password may go with them.
     pub(super) may_log_in: bool,
     pub(super) logged_in: bool,
+    /// Where tokens are given, path and query, if clients are sent there.
+    pub(super) tokens: Option<String>,
     /// Who answered 401 to those whose password was not tried yet: the gate.
     pub(super) askers: Vec<Asker>,
     pub(super) upload: Upload,

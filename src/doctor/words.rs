@@ -27,6 +27,13 @@ pub(super) fn of(body: &[u8]) -> Option<String> {
     }
 }
 
+/// The first string of that name in JSON.
+pub(super) fn member(body: &[u8], name: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let mut members = strings(&text).into_iter();
+    members.find_map(|(key, value)| (key == name).then_some(value))
+}
+
 fn of_json(text: &str) -> String {
     let said = strings(text);
     let first = |wanted: &str| {

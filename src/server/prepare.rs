@@ -318,21 +318,30 @@ fn handshake(
         .collect();
     // Without an access file there are no tokens, and no key is made for them.
     let is_lasting = !files.is_empty() && settings.access.is_some();
+    let has_anonymous = access.is_some_and(Access::has_anonymous);
     let keys = match is_lasting {
-        true => TokenKeys::load(&files, writing == Writing::Allowed).map_err(|bad| {
+        true => TokenKeys::load(&files, writing == Writing::Allowed).or_else(|bad| {
             let blamed = bad.into_iter().filter_map(|fault| {
                 let file = settings.token_keys.get(fault.place)?;
                 Some(file.fault(fault.message))
             });
-            faults.extend(blamed);
+            // Package and image name a file for all, and most have no use for it.
+            match has_anonymous {
+                true => {
+                    faults.extend(blamed);
+                    Err(())
+                }
+                false => {
+                    warnings.extend(blamed.map(|fault| fault.to_string()));
+                    TokenKeys::random().map_err(drop)
+                }
+            }
         }),
         false => TokenKeys::random().map_err(|reason| {
             faults.extend(settings.access.as_ref().map(|access| access.fault(reason)));
         }),
     };
-    if let (Some(access), Some(file)) = (access, &settings.access)
-        && access.has_anonymous()
-    {
+    if let Some(file) = settings.access.as_ref().filter(|_| has_anonymous) {
         faults.extend(nowhere_for_tokens(settings).then(|| file.fault(NOWHERE)));
         if !is_lasting {
             let what = match settings.auth_backend {

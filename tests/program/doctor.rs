@@ -179,6 +179,43 @@ fn a_healthy_gate_passes_every_step_and_keeps_nothing() {
 }
 
 #[test]
+fn the_token_handshake_is_played_and_a_right_that_is_missing_is_named_with_its_line() {
+    let backend = registry(|_| None);
+    for (access, all_well) in [
+        (
+            "anonymous pull public/**\nalice pull,push,delete **\n",
+            true,
+        ),
+        ("anonymous pull public/**\nalice pull team/**\n", false),
+    ] {
+        let dir = Dir::new();
+        let access = dir.file("access", access);
+        let gate = Gate::start_in(dir, &["--access", &access, "--backend", backend.url()]);
+        let outcome = examine(&gate);
+        assert!(
+            step(&outcome, "challenge").contains("a challenge for tokens"),
+            "{outcome:#?}"
+        );
+        assert!(
+            step(&outcome, "login").contains("gets a token"),
+            "{outcome:#?}"
+        );
+        assert_eq!(outcome.code(), Some(i32::from(!all_well)), "{outcome:#?}");
+        if !all_well {
+            let start = step(&outcome, "upload-start");
+            for part in [
+                "alice may not push to portreeve-doctor/probe",
+                "alice pull,push,delete portreeve-doctor/probe",
+            ] {
+                assert!(start.contains(part), "{start}");
+            }
+        }
+        let uploads = backend.requests();
+        assert!(uploads.iter().all(|request| !request.has("authorization")));
+    }
+}
+
+#[test]
 fn for_people_each_step_has_a_tick_and_without_a_user_no_password_is_asked_for() {
     let backend = registry(|_| None);
     let gate = gate(&backend);
