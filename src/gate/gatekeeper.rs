@@ -307,7 +307,10 @@ impl Gatekeeper {
         Denial {
             note: Some(BAD_TOKEN.to_owned()),
             token_error: Some(Error::Invalid),
-            ..Denial::of(self.unauthorized())
+            // What it is challenged for is said at the end.
+            ..Denial::of(Refusal::Unauthorized {
+                challenges: Vec::new(),
+            })
         }
     }
 

@@ -44,12 +44,25 @@ impl Challenge<'_> {
             scope,
             error,
         } = self;
-        let mut value = format!("Bearer realm=\"{scheme}://{host}/v2/token\",service=\"{host}\"");
+        let mut value = String::with_capacity(256);
+        for part in [
+            "Bearer realm=\"",
+            scheme,
+            "://",
+            host,
+            "/v2/token\",service=\"",
+            host,
+            "\"",
+        ] {
+            value.push_str(part);
+        }
         match scope {
             Scope::None => {}
             Scope::Catalog => value.push_str(",scope=\"registry:catalog:*\""),
             Scope::Repository(name, actions) => {
-                value.push_str(&format!(",scope=\"repository:{name}:{actions}\""));
+                for part in [",scope=\"repository:", name, ":", actions, "\""] {
+                    value.push_str(part);
+                }
             }
         }
         value.push_str(match error {

@@ -80,19 +80,26 @@ impl TokenKeys {
         if token.len() > LONGEST {
             return None;
         }
-        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (nonce, sealed) = bytes.split_at_checked(NONCE)?;
-        self.0.iter().find_map(|key| {
-            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-            let mut text = Zeroizing::new(sealed.to_vec());
-            let length = key
-                .open_in_place(nonce, Aad::from(KIND), &mut text)
-                .ok()?
-                .len();
-            text.truncate(length);
-            Some(text)
-        })
+        let mut bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(token).ok()?);
+        let (last, others) = self.0.split_last()?;
+        others
+            .iter()
+            .find_map(|key| opened(key, bytes.clone()))
+            // Most have one key, and need no copy.
+            .or_else(|| opened(last, std::mem::take(&mut bytes)))
     }
+}
+
+fn opened(key: &RandomizedNonceKey, mut bytes: Zeroizing<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, sealed) = bytes.split_at_mut_checked(NONCE)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let length = key
+        .open_in_place(nonce, Aad::from(KIND), sealed)
+        .ok()?
+        .len();
+    bytes.truncate(NONCE + length);
+    bytes.drain(..NONCE);
+    Some(bytes)
 }
 
 fn sealing(key: &[u8]) -> Result<RandomizedNonceKey, String> {
