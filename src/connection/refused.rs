@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::record::Record;
 use super::service::Service;
 use super::state::{Connection, Lingering, Next, Skipping, State};
-use crate::gate::tokens::LIFETIME;
+use crate::gate::tokens::lifetime;
 use crate::gate::{Grant, Task};
 use crate::http::Unread;
 use crate::http::{
@@ -122,7 +122,7 @@ impl Connection {
         record.down = write_token(
             &mut answer,
             token,
-            LIFETIME,
+            lifetime(),
             shape(Some(head), after, &record),
         );
         self.say(&answer, GIVEN, after, record, cx)

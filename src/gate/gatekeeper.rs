@@ -30,6 +30,8 @@ const LONGEST_FOR_API: usize = 16 * 1024;
 
 /// Of a request without one.
 const ABSENT: &str = "no credentials";
+/// Of a request that an API does not let in.
+const NO_OF_API: &str = "the API says no";
 /// Of a token that is forged, over, or of a user whose line has changed.
 const BAD_TOKEN: &str = "a token that does not count";
 /// Of an `Authorization` that nobody could check.
@@ -494,20 +496,15 @@ impl Gatekeeper {
             }
             Ruling::Unsure { retry_after, why } => (Refusal::Unsure { retry_after }, Some(why)),
         };
-        let note = note.or_else(|| match &refusal {
-            Refusal::Unauthorized { .. } if authorization.is_none() => Some(ABSENT.to_owned()),
-            Refusal::Unauthorized { .. } | Refusal::Denied { .. } => {
-                Some("the API says no".to_owned())
-            }
-            _ => None,
-        });
-        metrics::login(match &refusal {
-            Refusal::Unauthorized { .. } if authorization.is_none() => Login::Absent,
-            Refusal::Unauthorized { .. } => Login::Wrong,
-            Refusal::Denied { .. } => Login::Denied,
-            Refusal::TooManyRequests { .. } => Login::Throttled,
-            _ => Login::Unsure,
-        });
+        let (login, words) = match &refusal {
+            Refusal::Unauthorized { .. } if authorization.is_none() => (Login::Absent, ABSENT),
+            Refusal::Unauthorized { .. } => (Login::Wrong, NO_OF_API),
+            Refusal::Denied { .. } => (Login::Denied, NO_OF_API),
+            Refusal::TooManyRequests { .. } => (Login::Throttled, ""),
+            _ => (Login::Unsure, ""),
+        };
+        metrics::login(login);
+        let note = note.or((!words.is_empty()).then(|| words.to_owned()));
         let token_error = match authorization {
             _ if !by_token => None,
             Some(_) => Some(Error::Invalid),

@@ -46,7 +46,7 @@ impl Exposure {
     }
 
     /// What is to be said of those that are found to be open, in time.
-    pub fn warnings(self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let open = self.places.iter().filter_map(|(look_up, warning)| {
             let found = look_up.wait_until(self.deadline).ok()?;
             let mut addresses = found.into_iter().map(|address| address.ip());

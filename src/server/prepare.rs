@@ -86,30 +86,9 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
     );
     let backends = backends(settings, &mut faults);
     words.extend(guarding(&backends, &who));
-    words.extend(
-        access
-            .as_ref()
-            .zip(settings.access.as_ref())
-            .map(about_access),
-    );
-
-    let shown = self_signed
-        .as_ref()
-        .map(|own| own.pair().clone())
-        .into_iter()
-        .chain(pairs);
-    let mut shown = shown.collect::<Vec<_>>().into_iter();
-    words.extend(shown.as_slice().iter().map(about));
-    words.extend(self_signed.as_ref().map(|own| {
-        let until = tls::date(own.ca_not_after());
-        format!(
-            "clients need its private CA {}, until {until}",
-            Quoted(&own.ca_path())
-        )
-    }));
-    let certificates = shown
-        .next()
-        .map(|first| Arc::new(Certificates::new(first, shown.collect())));
+    let rights = access.as_ref().zip(settings.access.as_ref());
+    words.extend(rights.map(about_access));
+    let certificates = certificates(self_signed.as_ref(), pairs, &mut words);
     let tls = certificates.as_ref().and_then(|certificates| {
         let config = tls::server_config(Arc::clone(certificates));
         let blamed = |reason| faults.extend(settings.listen.first().map(|one| one.fault(reason)));
@@ -130,6 +109,27 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
         }),
         _ => Err(faults),
     }
+}
+
+/// What listeners show, our own certificate first.
+fn certificates(
+    self_signed: Option<&SelfSigned>,
+    pairs: Vec<Pair>,
+    words: &mut Vec<String>,
+) -> Option<Arc<Certificates>> {
+    let own = self_signed.map(|own| own.pair().clone());
+    let shown: Vec<_> = own.into_iter().chain(pairs).collect();
+    words.extend(shown.iter().map(about));
+    words.extend(self_signed.map(|own| {
+        let until = tls::date(own.ca_not_after());
+        format!(
+            "clients need its private CA {}, until {until}",
+            Quoted(&own.ca_path())
+        )
+    }));
+    let mut shown = shown.into_iter();
+    let first = shown.next()?;
+    Some(Arc::new(Certificates::new(first, shown.collect())))
 }
 
 /// What stands where Unix sockets are to be made: only looked at.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::notify;
 use super::prepare::{self, Quoted};
-use crate::config::{Fault, Settings};
+use crate::config::{Fault, Pair, Placed, Settings};
 use crate::connection::Service;
 use crate::metrics::{self, Reload};
 use crate::tls::Certificates;
@@ -107,80 +107,86 @@ impl Files {
     ) -> Files {
         let mut watched = Vec::new();
         if let Some(file) = settings.htpasswd.clone() {
-            let service = Arc::clone(service);
-            let read = move || {
-                let users = prepare::load_users(&file)?;
-                let words = format!(
-                    "{} from {}, taken anew",
-                    prepare::count(users.len(), "user"),
-                    Quoted(&file.value)
-                );
-                let service = Arc::clone(&service);
-                let take = move || {
-                    service.gatekeeper.replace_users(users);
-                    words
-                };
-                Ok(Box::new(take) as Take)
-            };
             watched.push(Watched {
                 files: password_files(settings),
                 seen: before.htpasswd,
-                read: Box::new(read),
+                read: users(file, Arc::clone(service)),
             });
         }
         if let Some(file) = settings.access.clone() {
-            let service = Arc::clone(service);
-            let others = prepare::other_groups(settings);
-            let is_nowhere = prepare::nowhere_for_tokens(settings);
-            let read = move || {
-                let access = prepare::load_access(&file, others)?;
-                if access.has_anonymous() && is_nowhere {
-                    return Err(vec![file.fault(prepare::NOWHERE)]);
-                }
-                let words = format!("{}, taken anew", prepare::about_access((&access, &file)));
-                let service = Arc::clone(&service);
-                let take = move || {
-                    service.gatekeeper.replace_access(access);
-                    words
-                };
-                Ok(Box::new(take) as Take)
-            };
             watched.push(Watched {
                 files: access_files(settings),
                 seen: before.access,
-                read: Box::new(read),
+                read: access(file, settings, Arc::clone(service)),
             });
         }
-        if let (Some(certificates), false) = (certificates, settings.tls_pairs.is_empty()) {
-            let (pairs, certificates) = (settings.tls_pairs.clone(), Arc::clone(certificates));
-            let read = move || {
-                let loaded: Vec<_> = pairs.iter().map(prepare::load_pair).collect();
-                let (good, bad): (Vec<_>, Vec<_>) = loaded.into_iter().partition(Result::is_ok);
-                let faults: Vec<_> = bad.into_iter().filter_map(Result::err).flatten().collect();
-                let mut good = good.into_iter().filter_map(Result::ok);
-                let Some(first) = good.next().filter(|_| faults.is_empty()) else {
-                    return Err(faults);
-                };
-                let others: Vec<_> = good.collect();
-                let words: Vec<_> = std::iter::once(&first)
-                    .chain(&others)
-                    .map(prepare::about)
-                    .collect();
-                let certificates = Arc::clone(&certificates);
-                let take = move || {
-                    certificates.replace(first, others);
-                    format!("{}, taken anew", words.join("; "))
-                };
-                Ok(Box::new(take) as Take)
-            };
+        if let (Some(shown), false) = (certificates, settings.tls_pairs.is_empty()) {
             watched.push(Watched {
                 files: certificate_files(settings),
                 seen: before.pairs,
-                read: Box::new(read),
+                read: certificates_of(settings.tls_pairs.clone(), Arc::clone(shown)),
             });
         }
         Files { watched }
     }
+}
+
+fn users(file: Placed<PathBuf>, service: Arc<Service>) -> Reader {
+    Box::new(move || {
+        let users = prepare::load_users(&file)?;
+        let words = format!(
+            "{} from {}, taken anew",
+            prepare::count(users.len(), "user"),
+            Quoted(&file.value)
+        );
+        let service = Arc::clone(&service);
+        let take = move || {
+            service.gatekeeper.replace_users(users);
+            words
+        };
+        Ok(Box::new(take) as Take)
+    })
+}
+
+fn access(file: Placed<PathBuf>, settings: &Settings, service: Arc<Service>) -> Reader {
+    let others = prepare::other_groups(settings);
+    let is_nowhere = prepare::nowhere_for_tokens(settings);
+    Box::new(move || {
+        let access = prepare::load_access(&file, others)?;
+        if access.has_anonymous() && is_nowhere {
+            return Err(vec![file.fault(prepare::NOWHERE)]);
+        }
+        let words = format!("{}, taken anew", prepare::about_access((&access, &file)));
+        let service = Arc::clone(&service);
+        let take = move || {
+            service.gatekeeper.replace_access(access);
+            words
+        };
+        Ok(Box::new(take) as Take)
+    })
+}
+
+fn certificates_of(pairs: Vec<Pair>, certificates: Arc<Certificates>) -> Reader {
+    Box::new(move || {
+        let loaded: Vec<_> = pairs.iter().map(prepare::load_pair).collect();
+        let (good, bad): (Vec<_>, Vec<_>) = loaded.into_iter().partition(Result::is_ok);
+        let faults: Vec<_> = bad.into_iter().filter_map(Result::err).flatten().collect();
+        let mut good = good.into_iter().filter_map(Result::ok);
+        let Some(first) = good.next().filter(|_| faults.is_empty()) else {
+            return Err(faults);
+        };
+        let others: Vec<_> = good.collect();
+        let words: Vec<_> = std::iter::once(&first)
+            .chain(&others)
+            .map(prepare::about)
+            .collect();
+        let certificates = Arc::clone(&certificates);
+        let take = move || {
+            certificates.replace(first, others);
+            format!("{}, taken anew", words.join("; "))
+        };
+        Ok(Box::new(take) as Take)
+    })
 }
 
 fn password_files(settings: &Settings) -> Vec<PathBuf> {

@@ -22,14 +22,13 @@ use crate::connection::{
     Admission, Connection, ConnectionLimiter, Detached, Forwarding, HealthPath, Mode, RequestIds,
     Service, Timeouts,
 };
-use crate::gate::access::Access;
 use crate::gate::auth::HeldBack;
-use crate::gate::{Authority, Gatekeeper, Handshake, PathRules};
+use crate::gate::{Gatekeeper, PathRules};
 use crate::http::PathDecides;
 use crate::log;
 use crate::metrics::{Standing, ThrottledStanding};
 use crate::reactor::Reactor;
-use crate::relay::{Backend, Relay};
+use crate::relay::Relay;
 use crate::tls::Certificates;
 
 /// Descriptors that are not for clients: standard streams, files, listeners, the log, and 32 for both ends of the pipes of big
@@ -57,7 +56,7 @@ impl Running {
         settings: &Settings,
         role: Role,
         before: reload::Before,
-        prepared: Prepared,
+        mut prepared: Prepared,
         bound: Bound,
         signals: Signals,
     ) -> io::Result<Running> {
@@ -65,16 +64,8 @@ impl Running {
         let exposed = prepared.exposure.warnings();
         exposed.iter().for_each(|warning| ::log::warn!("{warning}"));
         let certificates = prepared.certificates.clone();
-        let (authority, backends) = (prepared.authority, prepared.backends);
-        let service = service(
-            settings,
-            role,
-            authority,
-            prepared.access,
-            prepared.handshake,
-            backends,
-            certificates.clone(),
-        )?;
+        let self_signed = prepared.self_signed.take();
+        let service = service(settings, role, prepared)?;
         let limiter = ConnectionLimiter::new(
             connections_within_the_file_limit(settings, role),
             settings.max_connections_per_address.unwrap_or(0),
@@ -84,11 +75,7 @@ impl Running {
         let files = Files::new(settings, before, &service, certificates.as_ref());
         let (reload, asked) = channel();
         reload::start(files, asked)?;
-        maintenance::start(
-            Arc::clone(&service),
-            prepared.self_signed,
-            certificates.clone(),
-        )?;
+        maintenance::start(Arc::clone(&service), self_signed, certificates.clone())?;
         say_role(role);
         let listeners = bound.listeners;
         let watched = Watched {
@@ -150,15 +137,15 @@ fn say_role(role: Role) {
 }
 
 /// What all connections share.
-fn service(
-    settings: &Settings,
-    role: Role,
-    authority: Authority,
-    access: Option<Access>,
-    handshake: Handshake,
-    backends: Vec<Backend>,
-    certificates: Option<Arc<Certificates>>,
-) -> io::Result<Arc<Service>> {
+fn service(settings: &Settings, role: Role, prepared: Prepared) -> io::Result<Arc<Service>> {
+    let Prepared {
+        authority,
+        access,
+        handshake,
+        backends,
+        certificates,
+        ..
+    } = prepared;
     let timeouts = settings.timeouts;
     let mode = match role {
         Role::Gate => Mode::Forward(Box::new(Forwarding {

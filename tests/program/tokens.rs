@@ -458,3 +458,38 @@ fn where_clients_are_sent_is_what_the_gate_was_told() {
         "{said}"
     );
 }
+
+#[test]
+fn a_push_outlives_its_token_by_getting_another_where_it_is_told_that_it_has_ended() {
+    let backend = Backend::echo();
+    let dir = Dir::new();
+    let access = dir.file("access", ACCESS);
+    let variables = [("TOKEN_LIFETIME", "1")];
+    let args = ["--access", &access, "--backend", backend.url()];
+    let gate = Gate::start_with(dir, &variables, &args);
+    let mut client = gate.https();
+    let get = |client: &mut Client| {
+        let answer = client.ask("GET /v2/token", &[AUTH]);
+        let text = answer.text();
+        assert!(text.contains("\"expires_in\":1}"), "{text}");
+        bearer(text.split('"').nth(3).unwrap())
+    };
+    let mut field = get(&mut client);
+    let begun = std::time::Instant::now();
+    let (mut layers, mut renewals) = (0, 0);
+    while layers < 20 || renewals < 2 {
+        assert!(begun.elapsed() < crate::support::PATIENCE);
+        let answer = client.ask("POST /v2/team/app/blobs/uploads/", &[&field]);
+        if answer.status() == 200 {
+            layers += 1;
+            continue;
+        }
+        let found = challenge(&answer);
+        assert!(
+            found.ends_with(",scope=\"repository:team/app:pull,push\",error=\"invalid_token\""),
+            "{found}"
+        );
+        field = get(&mut client);
+        renewals += 1;
+    }
+}

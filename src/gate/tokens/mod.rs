@@ -9,7 +9,7 @@ mod claims;
 mod keys;
 
 pub use challenge::{Challenge, Error, Scope};
-pub use claims::{Claims, LIFETIME, Who};
+pub use claims::{Claims, Who, lifetime};
 pub use keys::{KeyFault, TokenKeys};
 
 #[cfg(test)]
