@@ -203,6 +203,11 @@ fn a_form_begins_no_upload() {
         ("application/x-www-form-urlencoded", "415"),
         ("Application/X-WWW-Form-urlencoded ; charset=x", "415"),
         ("multipart/form-data; boundary=x", "415"),
+        // Go trims and lowers by Unicode: a no-break space behind, an ideographic one before, a dotted capital I within.
+        ("application/x-www-form-urlencoded\u{a0}", "415"),
+        ("\u{3000}application/x-www-form-urlencoded", "415"),
+        ("appl\u{130}cation/x-www-form-urlencoded", "415"),
+        ("multipart/form-data\u{a0}; boundary=B", "415"),
         ("application/octet-stream", "yes"),
         ("text/plain; x=multipart/form-data", "yes"),
     ] {

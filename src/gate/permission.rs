@@ -292,8 +292,13 @@ fn query_of(head: &RequestHead) -> Result<&str, Unpermitted> {
     std::str::from_utf8(query).map_err(|_| bad_query())
 }
 
+/// Whether a registry could take a body for a form. One that is written in Go trims and lowers the type by Unicode, so that what
+/// is not ASCII may be read as anything.
 fn has_form(head: &RequestHead) -> bool {
     head.values("content-type").any(|value| {
+        if !value.is_ascii() {
+            return true;
+        }
         let kind = value.split(|byte| matches!(byte, b';' | b',')).next();
         let kind = kind.unwrap_or_default().trim_ascii();
         FORMS.iter().any(|form| kind.eq_ignore_ascii_case(form))
