@@ -7,12 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{Fault, Origin, Place};
-use crate::gate::access::{ANONYMOUS, Access, Asker, OtherGroups, Right, Wish};
+use crate::gate::access::{ANONYMOUS, Access, Asker, OtherGroups, PATH, Right, Wish};
 use crate::gate::registry::is_name;
 use crate::text::escape;
-
-/// The right that is granted on paths.
-const PATH: &str = "path";
 
 /// What is asked.
 #[derive(Debug)]

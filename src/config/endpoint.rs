@@ -138,16 +138,7 @@ impl FromStr for ExternalUrl {
             host: None,
             is_good: |text| text.parse::<ExternalUrl>().is_ok(),
         };
-        let Parts::Http {
-            tls,
-            authority,
-            target,
-        } = Parts::split(text, &FORM)?
-        else {
-            return Err(
-                "not a URL of the gate; write https://HOST or https://HOST:PORT".to_owned(),
-            );
-        };
+        let (tls, authority, target) = Parts::of_http(text, &FORM)?;
         no_target(target)?;
         HostPort::parse(authority, Some(443))?.must_be_reachable()?;
         Ok(ExternalUrl {
@@ -179,14 +170,7 @@ impl FromStr for AuthBackend {
             host: None,
             is_good: |text| text.parse::<AuthBackend>().is_ok(),
         };
-        let Parts::Http {
-            tls,
-            authority,
-            target,
-        } = Parts::split(text, &FORM)?
-        else {
-            return Err(FORM.refuse(text));
-        };
+        let (tls, authority, target) = Parts::of_http(text, &FORM)?;
         if target.contains('#') {
             return Err("a fragment has no meaning here".to_owned());
         }
@@ -336,6 +320,18 @@ enum Parts<'a> {
 }
 
 impl Parts<'_> {
+    /// Where a socket of this machine is none of the forms: whether it is through TLS, the authority, and what follows.
+    fn of_http<'a>(text: &'a str, form: &Form) -> Result<(bool, &'a str, &'a str), String> {
+        match Parts::split(text, form)? {
+            Parts::Http {
+                tls,
+                authority,
+                target,
+            } => Ok((tls, authority, target)),
+            Parts::Unix(_) => Err(form.refuse(text)),
+        }
+    }
+
     fn split<'a>(text: &'a str, form: &Form) -> Result<Parts<'a>, String> {
         if text.bytes().any(|byte| byte.is_ascii_whitespace()) && !text.starts_with("unix:") {
             return Err("a blank is in it".to_owned());

@@ -35,14 +35,8 @@ const THROTTLED: u16 = 429;
 /// ...and who may do so on the same connection after this: answering at full speed somebody who does not listen would take
 /// half of the machine from those who are in.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The status of an auth service's yes.
-const CONFIRMED: u16 = 200;
-/// The status of a token.
-const GIVEN: u16 = 200;
-/// The status of a catalogue.
-const LISTED: u16 = 200;
-/// The status of the health path where all is well.
-const READY: u16 = 200;
+/// The status of all that is no refusal.
+const OK: u16 = 200;
 
 /// What a connection does after an answer of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +76,10 @@ impl Connection {
         cx: &Context<'_>,
     ) -> Next {
         record.name(grant);
-        let after = after(Unread::whole(head), Some(head), &self.service);
-        let mut answer = Vec::with_capacity(256);
-        let shape = shape(Some(head), after, &record);
-        record.down = write_confirmation(&mut answer, grant.header_safe_user(), shape);
-        self.say(&answer, CONFIRMED, after, record, cx)
+        let user = grant.header_safe_user();
+        self.answer(head, record, cx, |out, to| {
+            write_confirmation(out, user, to)
+        })
     }
 
     /// Shows a page of the catalogue.
@@ -95,18 +88,16 @@ impl Connection {
         listed: &Listed,
         head: &RequestHead,
         grant: &Grant,
-        mut record: Record,
+        record: Record,
         cx: &Context<'_>,
     ) -> Next {
-        let after = after(Unread::whole(head), Some(head), &self.service);
         let next = match (&listed.next, grant.task()) {
             (Some(last), Task::List(page, _)) => Some(page.behind(last)),
             _ => None,
         };
-        let mut answer = Vec::with_capacity(1024);
-        let shape = shape(Some(head), after, &record);
-        record.down = write_catalog(&mut answer, &listed.names, next.as_deref(), shape);
-        self.say(&answer, LISTED, after, record, cx)
+        self.answer(head, record, cx, |out, to| {
+            write_catalog(out, &listed.names, next.as_deref(), to)
+        })
     }
 
     /// Gives a token.
@@ -114,18 +105,12 @@ impl Connection {
         &mut self,
         token: &str,
         head: &RequestHead,
-        mut record: Record,
+        record: Record,
         cx: &Context<'_>,
     ) -> Next {
-        let after = after(Unread::whole(head), Some(head), &self.service);
-        let mut answer = Vec::with_capacity(1024);
-        record.down = write_token(
-            &mut answer,
-            token,
-            lifetime(),
-            shape(Some(head), after, &record),
-        );
-        self.say(&answer, GIVEN, after, record, cx)
+        self.answer(head, record, cx, |out, to| {
+            write_token(out, token, lifetime(), to)
+        })
     }
 
     /// Says whether the gate is ready, to whoever asks on the path for that.
@@ -136,15 +121,26 @@ impl Connection {
         mut record: Record,
         cx: &Context<'_>,
     ) -> Next {
-        let unread = Unread::whole(head);
         if let Err(why) = ready {
             record.note = Some(why);
+            let unread = Unread::whole(head);
             return self.refuse(Refusal::NotReady, Some(head), unread, record, cx);
         }
-        let after = after(unread, Some(head), &self.service);
-        let mut answer = Vec::with_capacity(256);
-        record.down = write_ready(&mut answer, shape(Some(head), after, &record));
-        self.say(&answer, READY, after, record, cx)
+        self.answer(head, record, cx, write_ready)
+    }
+
+    /// Says yes in some form. `write` appends the answer, and says how much content it has.
+    fn answer(
+        &mut self,
+        head: &RequestHead,
+        mut record: Record,
+        cx: &Context<'_>,
+        write: impl FnOnce(&mut Vec<u8>, Shape) -> u64,
+    ) -> Next {
+        let after = after(Unread::whole(head), Some(head), &self.service);
+        let mut answer = Vec::with_capacity(512);
+        record.down = write(&mut answer, shape(Some(head), after, &record));
+        self.say(&answer, OK, after, record, cx)
     }
 
     /// Sends an answer that is there whole.

@@ -6,6 +6,7 @@ use super::line::Answer;
 use super::token;
 use super::visit::{Visit, not_tried};
 use crate::gate::auth::basic_of;
+use crate::text::hex;
 
 const OPEN: &str = "close it at once: let nothing reach the registry but through the gate, and see what stands before it";
 
@@ -99,7 +100,7 @@ pub(super) fn made_up(visit: &mut Visit) -> Found {
     if visit.line.is_none() || aws_lc_rs::rand::fill(&mut bytes).is_err() {
         return Err(not_tried());
     }
-    let made_up: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let made_up = hex(&bytes);
     let user = format!("portreeve-doctor-{}", made_up.get(..8).unwrap_or_default());
     let value = basic_of(user.as_bytes(), made_up.as_bytes());
     let answer = visit.ask("GET", "/v2/", Some(&value))?;

@@ -7,6 +7,7 @@ use super::access::trouble;
 use super::finding::{Found, Unwell};
 use super::line::{Answer, Ask, Sent, shown};
 use super::visit::{Visit, not_tried};
+use crate::text::hex;
 
 /// More than 1 MiB in one request: nginx takes no more unless it is told to, and refuses every real layer with 413.
 const LARGE: usize = (1 << 20) + (64 << 10);
@@ -17,14 +18,8 @@ pub(super) fn start(visit: &mut Visit) -> Found {
     }
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| not_tried())?;
-    let random: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let blob = format!("portreeve doctor {random}\n").into_bytes();
-    let digits = digest(&SHA256, &blob);
-    let digits: String = digits
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let blob = format!("portreeve doctor {}\n", hex(&bytes)).into_bytes();
+    let digits = hex(digest(&SHA256, &blob).as_ref());
     visit.upload.blob = blob;
     visit.upload.digest = format!("sha256:{digits}");
 

@@ -10,7 +10,7 @@ use crate::http::PathDecides;
 
 /// Who decides.
 pub enum Authority {
-    /// The users of a password file may do everything.
+    /// The users of a password file.
     Htpasswd(Arc<Htpasswd>),
     /// An external API is asked about each request, or was.
     Api(Arc<Api>),

@@ -1,6 +1,5 @@
 //! The keeper of the gate: credentials or a token, the decision who that is, and what that one may do.
 
-use std::borrow::Cow;
 use std::sync::{Arc, RwLock};
 use std::task::Waker;
 
@@ -39,9 +38,24 @@ const UNUSABLE: &str = "no user and password in the Authorization field";
 
 /// What an API is shown, and the name in it.
 struct Shown<'a> {
-    authorization: Option<Cow<'a, [u8]>>,
+    authorization: Option<Authorization<'a>>,
     claimed: Option<Vec<u8>>,
     by_token: bool,
+}
+
+/// The value of an `Authorization`. What was sealed in a token is wiped.
+enum Authorization<'a> {
+    OfHead(&'a [u8]),
+    OfToken(Zeroizing<Vec<u8>>),
+}
+
+impl Authorization<'_> {
+    fn value(&self) -> &[u8] {
+        match self {
+            Authorization::OfHead(value) => value,
+            Authorization::OfToken(value) => value,
+        }
+    }
 }
 
 /// What a request shows where a password file decides.
@@ -56,21 +70,24 @@ struct Visitor {
     principal: Option<Principal>,
     groups: Groups,
     claimed: Option<Vec<u8>>,
-    /// That were good: the value of `Authorization` where an API has let it in.
+    /// The value of `Authorization` that an API has let in, where it is to be sealed in a token.
     credentials: Option<Zeroizing<Vec<u8>>>,
     had_credentials: bool,
     by_token: bool,
 }
 
 impl Visitor {
-    const STRANGER: fn() -> Visitor = || Visitor {
-        principal: None,
-        groups: Groups::default(),
-        claimed: None,
-        credentials: None,
-        had_credentials: false,
-        by_token: false,
-    };
+    /// Somebody of whom nothing is known.
+    fn stranger() -> Visitor {
+        Visitor {
+            principal: None,
+            groups: Groups::default(),
+            claimed: None,
+            credentials: None,
+            had_credentials: false,
+            by_token: false,
+        }
+    }
 }
 
 /// The keeper of the gate.
@@ -149,9 +166,9 @@ impl Gatekeeper {
         if let Err(refusal) = self.paths.always.check(head.path()) {
             return Decision::Made(Err(Denial::of(refusal)));
         }
-        if self.handshake().is_some()
-            && Handshake::is_asked(head)
+        if Handshake::is_asked(head)
             && !matches!(head.method(), "GET" | "HEAD")
+            && self.handshake().is_some()
         {
             // All clients then try a GET.
             return Decision::Made(Err(Denial::of(Refusal::NoSuchPath)));
@@ -254,7 +271,7 @@ impl Gatekeeper {
     /// The token that a request shows. Where one is asked for none is looked at.
     fn token<'h>(&self, head: &'h RequestHead) -> Option<&'h [u8]> {
         let token = Handshake::token_of(head)?;
-        (self.handshake().is_some() && !Handshake::is_asked(head)).then_some(token)
+        (!Handshake::is_asked(head) && self.handshake().is_some()).then_some(token)
     }
 
     /// Puts the challenge that sends for a token in the place of others where a request is to get that.
@@ -262,8 +279,8 @@ impl Gatekeeper {
         let Decision::Made(Err(mut denial)) = decision else {
             return decision;
         };
-        if let (Refusal::Unauthorized { challenges }, Some(handshake)) =
-            (&mut denial.refusal, self.handshake())
+        if let Refusal::Unauthorized { challenges } = &mut denial.refusal
+            && let Some(handshake) = self.handshake()
         {
             let bearer = handshake.challenge(head, visit, denial.token_error.take());
             *challenges = vec![bearer.unwrap_or_else(|| self.challenge.clone())];
@@ -299,7 +316,7 @@ impl Gatekeeper {
                 had_credentials: principal.is_some(),
                 principal,
                 by_token: true,
-                ..Visitor::STRANGER()
+                ..Visitor::stranger()
             },
         )
     }
@@ -321,7 +338,7 @@ impl Gatekeeper {
         if self.access.is_none() {
             return Err(self.unusable(ABSENT));
         }
-        self.permit(head, Visitor::STRANGER())
+        self.permit(head, Visitor::stranger())
     }
 
     /// What somebody may do who was let in.
@@ -335,14 +352,15 @@ impl Gatekeeper {
             by_token,
         } = visitor;
         let is_known = had_credentials || principal.is_some();
-        let permission = match (&self.access, self.handshake()) {
-            (None, _) => Ok(Permission::WHOLE),
-            (Some(_), Some(handshake)) if Handshake::is_asked(head) => {
+        let access = self.access.as_ref();
+        let access = access.map(|access| Arc::clone(&access.read().even_if_poisoned()));
+        let permission = match access {
+            None => Ok(Permission::WHOLE),
+            Some(access) if Handshake::is_asked(head) && access.has_anonymous() => {
                 let who = self.holder(principal.as_ref(), credentials);
-                handshake.permission(who)
+                self.handshake.permission(who)
             }
-            (Some(access), _) => {
-                let access = Arc::clone(&access.read().even_if_poisoned());
+            Some(access) => {
                 let user = principal.as_ref().map(Principal::shared);
                 Viewer::new(access, user, is_known, groups).permit(head, by_token)
             }
@@ -401,7 +419,7 @@ impl Gatekeeper {
                     Visitor {
                         principal: Some(principal),
                         had_credentials: true,
-                        ..Visitor::STRANGER()
+                        ..Visitor::stranger()
                     },
                 );
             }
@@ -434,7 +452,7 @@ impl Gatekeeper {
             return Err(self.unusable(UNUSABLE));
         }
         Ok(Shown {
-            authorization: authorization.map(Cow::Borrowed),
+            authorization: authorization.map(Authorization::OfHead),
             claimed,
             by_token: false,
         })
@@ -444,16 +462,16 @@ impl Gatekeeper {
     fn shown_by_token<'h>(&self, token: &[u8]) -> Result<Shown<'h>, Denial> {
         let authorization = match self.handshake.open(token) {
             Some(Who::Anonymous) => None,
-            Some(Who::Credentials(value)) => Some(value.to_vec()),
+            Some(Who::Credentials(value)) => Some(value),
             _ => return Err(self.bad_token()),
         };
-        let value = authorization.as_deref();
+        let value = authorization.as_ref().map(|value| value.as_slice());
         let claimed = match auth::read_authorization(value.into_iter(), LONGEST_FOR_API) {
             Ok(Presented::Basic(credentials)) => claimed(&credentials),
             _ => None,
         };
         Ok(Shown {
-            authorization: authorization.map(Cow::Owned),
+            authorization: authorization.map(Authorization::OfToken),
             claimed,
             by_token: true,
         })
@@ -481,7 +499,9 @@ impl Gatekeeper {
                         groups,
                         claimed,
                         had_credentials: authorization.is_some(),
-                        credentials: authorization.map(|value| Zeroizing::new(value.into_owned())),
+                        credentials: authorization
+                            .filter(|_| Handshake::is_asked(head))
+                            .map(|authorization| Zeroizing::new(authorization.value().to_vec())),
                         by_token,
                     },
                 );
@@ -537,7 +557,7 @@ impl Gatekeeper {
 
 /// What an API is asked about a request: about a token as about the base of the registry API.
 fn question<'a>(head: &'a RequestHead, visit: &Visit<'a>, shown: &'a Shown<'_>) -> Question<'a> {
-    let authorization = shown.authorization.as_deref();
+    let authorization = shown.authorization.as_ref().map(Authorization::value);
     match Handshake::is_asked(head) {
         true => Question::about_base(head, visit, authorization),
         false => Question::about(head, visit, authorization),

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::access::{Access, Asker, Right, Wish};
+use super::access::{Access, Asker, PATH, Right};
 use super::registry::{Action, Mount, Page, Reference, Route, tags_of};
 use crate::http::{Refusal, RequestHead};
+use crate::text::escape;
 
 /// Types of a body in which a registry would read parameters of its own.
 const FORMS: [&[u8]; 2] = [b"application/x-www-form-urlencoded", b"multipart/form-data"];
@@ -136,7 +137,7 @@ impl Viewer {
         if !is_of_api(path) {
             return match self.access.allows_path(self.asker(), head.path()) {
                 true => Ok(relayed),
-                false => Err(self.lacks("path", "use", path)),
+                false => Err(self.lacks(PATH, "use", path)),
             };
         }
         let route = Route::parse(path).ok_or_else(nowhere)?;
@@ -190,7 +191,7 @@ impl Viewer {
 
     fn lacks(&self, right: &'static str, verb: &str, place: &str) -> Unpermitted {
         let who = match self.user.as_deref() {
-            Some(user) => crate::text::escape::shown(crate::text::escape::cut(user, 64)),
+            Some(user) => escape::shown(escape::cut(user, 64)),
             None => "this user".to_owned(),
         };
         let place = place.get(..LONGEST_SHOWN).unwrap_or(place).to_owned();
@@ -230,11 +231,6 @@ impl Viewer {
             task: Task::Relay,
             target,
         })
-    }
-
-    /// The line that would have to be there, for people.
-    pub fn grants(&self, wish: Wish<'_>) -> Option<usize> {
-        self.access.granting_line(self.asker(), wish)
     }
 }
 

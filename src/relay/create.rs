@@ -19,6 +19,7 @@ use super::transfer::Share;
 use crate::gate::registry::Digest;
 use crate::http::{Body, CONTINUE, Framing, Reading, Refusal, Unread, Version, is_bad_chunk};
 use crate::reactor::{Context, Wait};
+use crate::text::hex;
 
 /// A manifest has no more bytes: distribution takes no more.
 const LARGEST: usize = 4 * 1024 * 1024;
@@ -298,24 +299,13 @@ fn is_same(fetched: &Fetched, body: &[u8]) -> Result<bool, String> {
         (Some(only), None) => std::str::from_utf8(only).ok(),
         _ => None,
     };
-    let digest = text.and_then(Digest::parse).map(Digest::text);
-    let parts = digest.as_deref().and_then(|text| text.split_once(':'));
+    let told = text.and_then(Digest::parse).map(Digest::text);
+    let parts = told.as_deref().and_then(|text| text.split_once(':'));
     match parts {
-        Some(("sha256", digits)) => Ok(digits == hex(digest_of(&SHA256, body).as_ref())),
-        Some(("sha512", digits)) => Ok(digits == hex(digest_of(&SHA512, body).as_ref())),
+        Some(("sha256", digits)) => Ok(digits == hex(digest(&SHA256, body).as_ref())),
+        Some(("sha512", digits)) => Ok(digits == hex(digest(&SHA512, body).as_ref())),
         _ => Err("the backend says no digest of the tag that can be compared".to_owned()),
     }
-}
-
-fn digest_of(
-    algorithm: &'static aws_lc_rs::digest::Algorithm,
-    body: &[u8],
-) -> aws_lc_rs::digest::Digest {
-    digest(algorithm, body)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unsure(note: String) -> Next {

@@ -19,7 +19,7 @@ use super::dial::{Dial, Dialled};
 use super::listing::{self, Listing};
 use super::outcome::{CLIENT_WENT_AWAY, End, Outcome};
 use super::presence::Presence;
-use super::response::{Heard, ResponseReader, Unanswered};
+use super::response::{Heard, ResponseReader, Unanswered, may_do_better};
 use super::sides::{Account, Asked, Outgoing, Sides, Terms};
 use super::upload::{Upload, Uploaded};
 use crate::gate::{Grant, Task};
@@ -653,11 +653,6 @@ fn silence(goes_on: bool, response_timeout: Duration) -> Duration {
         true => response_timeout.min(SILENCE),
         false => response_timeout,
     }
-}
-
-/// Whether a status says that another backend may do better.
-fn may_do_better(status: u16) -> bool {
-    matches!(status, 500 | 502..=504)
 }
 
 #[cfg(test)]

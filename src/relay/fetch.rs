@@ -11,7 +11,7 @@ use super::backend::{Backend, Link, Repeat};
 use super::choice::Tried;
 use super::context::Relay;
 use super::dial::{Dial, Dialled};
-use super::response::{Heard, ResponseReader, Unanswered};
+use super::response::{Heard, ResponseReader, Unanswered, may_do_better};
 use super::sides::Asked;
 use crate::http::{Body, Framing, Reading, Refusal, ResponseHead, Version};
 use crate::reactor::{Context, Wait};
@@ -229,7 +229,7 @@ impl Fetch {
         let round = relay.choice.go_on(mem::take(&mut self.tried));
         let has_next = round.has_next(cx.now);
         self.tried = round.leave();
-        if matches!(head.status(), 500 | 502..=504) && has_next {
+        if may_do_better(head.status()) && has_next {
             return Next::On(Stage::Choosing);
         }
         let reading = Reading::new(head.framing());

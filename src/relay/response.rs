@@ -173,3 +173,8 @@ impl ResponseReader {
 fn begins_final(head: &[u8]) -> bool {
     head.get(9).is_some_and(|digit| *digit != b'1')
 }
+
+/// Whether a status says that another backend may do better.
+pub(super) fn may_do_better(status: u16) -> bool {
+    matches!(status, 500 | 502..=504)
+}

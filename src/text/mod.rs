@@ -6,3 +6,8 @@ mod json_read;
 
 pub(crate) use json::Object;
 pub(crate) use json_read::strings_of;
+
+/// As lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -61,6 +61,12 @@ fn token(client: &mut Client, fields: &[&str]) -> String {
     token.to_owned()
 }
 
+/// The file that a gate was given by this flag.
+fn file_of(gate: &Gate, flag: &str) -> String {
+    let at = gate.args.iter().position(|arg| arg == flag).unwrap();
+    gate.args[at + 1].clone()
+}
+
 fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}")
 }
@@ -236,12 +242,7 @@ fn a_changed_password_ends_a_token_and_a_restart_with_the_key_does_not() {
     ] {
         assert_eq!(client.ask(line, &[field]).status(), 200);
     }
-    let users = second
-        .args
-        .iter()
-        .position(|arg| arg == "--htpasswd")
-        .map(|at| second.args[at + 1].clone())
-        .unwrap();
+    let users = file_of(&second, "--htpasswd");
     fs::write(&users, ALICE_ANEW).unwrap();
     second
         .messages
@@ -309,12 +310,7 @@ fn without_a_line_for_anonymous_nothing_of_it_is_there() {
     }
     assert_eq!(client.ask("GET /v2/token", &[AUTH]).status(), 404);
     // It comes and goes with the file.
-    let access = gate
-        .args
-        .iter()
-        .position(|arg| arg == "--access")
-        .map(|at| gate.args[at + 1].clone())
-        .unwrap();
+    let access = file_of(&gate, "--access");
     fs::write(&access, ACCESS).unwrap();
     gate.messages.wait_for("a new file", |line| {
         line.contains("without credentials, taken anew")

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::pattern::Component;
-use super::rights::{Right, Rights};
+use super::rights::{PATH, Right, Rights};
 use super::table::{ANONYMOUS, Access, Lines};
 use crate::files::{self, BOM, LineFault};
 use crate::gate::registry;
@@ -19,13 +19,11 @@ const LARGEST: u64 = 16 * 1024 * 1024;
 const LONGEST_SHOWN: usize = 64;
 /// What stands in a name only between quotes.
 const SPECIAL: &[u8] = b"#@*\"=,";
-/// The right that is granted on paths.
-const PATH: &str = "path";
 
 /// Where groups come from besides the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherGroups {
-    /// Nowhere: a group without members is a slip.
+    /// Nowhere: a group of which no line says who is in it is a slip.
     None,
     /// An API names those of each user.
     OfApi,

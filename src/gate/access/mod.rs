@@ -10,7 +10,7 @@ mod rights;
 mod table;
 
 pub use file::OtherGroups;
-pub use rights::{Right, Rights};
+pub use rights::{PATH, Right, Rights};
 pub use table::{ANONYMOUS, Access, Asker, Wish};
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use std::ops::BitOr;
 
+/// The right that is granted on paths, and on no repository.
+pub const PATH: &str = "path";
+
 /// One right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
@@ -57,11 +60,6 @@ impl Rights {
     /// Whether it is among them.
     pub fn have(self, right: Right) -> bool {
         self.0 & right.bit() != 0
-    }
-
-    /// Whether there is none.
-    pub fn are_none(self) -> bool {
-        self.0 == 0
     }
 }
 

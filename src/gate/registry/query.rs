@@ -1,5 +1,7 @@
 //! Queries of the registry API, as registries read them: decoded once, as a form is (WHATWG URL, 5.1).
 
+use std::fmt::Write as _;
+
 use super::route::{is_name, is_tag};
 
 /// What stands between two `&` is not what everybody would read alike: a `;`, or a bad escape.
@@ -119,13 +121,8 @@ pub fn form_encoded(text: &[u8]) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 out.push(char::from(byte));
             }
-            _ => {
-                const DIGITS: [char; 16] = [
-                    '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
-                ];
-                let digit = |four: u8| DIGITS.get(usize::from(four)).copied().unwrap_or('0');
-                out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
-            }
+            // Writing to a string cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
         }
     }
     out

@@ -1,7 +1,8 @@
 //! What a path leads to, and what is done there by which method.
 //!
-//! Owns the grammar of names, tags and digests. A path that does not match to its end is nothing. Nothing is decoded but the colon of a digest, the one escape that registries take there and clients send;
-//! the dots, slashes and letters that could be hidden behind others were refused before.
+//! Owns the grammar of names, tags and digests. A path that does not match to its end is nothing. Nothing is decoded but the
+//! colon of a digest, the one escape that registries take there and clients send; the dots, slashes and letters that could be
+//! hidden behind others were refused before.
 
 use std::borrow::Cow;
 

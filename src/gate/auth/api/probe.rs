@@ -15,6 +15,7 @@ use super::question::Question;
 use crate::gate::auth::basic_of;
 use crate::gate::visit::Visit;
 use crate::lock::EvenIfPoisoned;
+use crate::text::hex;
 
 /// Of an API that lets a made-up user in, in letters that nobody passes over.
 pub const OPEN: &str =
@@ -126,7 +127,7 @@ pub fn could_not_ask(why: &str) -> String {
 fn made_up() -> Option<Vec<u8>> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hex(&bytes);
     let (user, password) = text.split_at_checked(8)?;
     let user = format!("portreeve-probe-{user}");
     Some(basic_of(user.as_bytes(), password.as_bytes()))

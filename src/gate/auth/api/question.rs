@@ -43,12 +43,8 @@ impl<'a> Question<'a> {
         visit: &Visit<'a>,
         authorization: Option<&'a [u8]>,
     ) -> Question<'a> {
-        let agents = head.values("user-agent").map(|agent| ("user-agent", agent));
-        let mut question = Question::of(head.method(), head.target(), visit, authorization);
-        question
-            .fields
-            .extend(agents.map(|(name, value)| (name, Cow::Borrowed(value))));
-        question
+        let question = Question::of(head.method(), head.target(), visit, authorization);
+        question.by_agent_of(head)
     }
 
     /// About the base of the registry API in place of what `head` asks for.
@@ -57,12 +53,14 @@ impl<'a> Question<'a> {
         visit: &Visit<'a>,
         authorization: Option<&'a [u8]>,
     ) -> Question<'a> {
-        let mut question = Question::of("GET", b"/v2/", visit, authorization);
-        let agents = head.values("user-agent").map(|agent| ("user-agent", agent));
-        question
-            .fields
-            .extend(agents.map(|(name, value)| (name, Cow::Borrowed(value))));
-        question
+        Question::of("GET", b"/v2/", visit, authorization).by_agent_of(head)
+    }
+
+    fn by_agent_of(mut self, head: &'a RequestHead) -> Question<'a> {
+        let agents = head.values("user-agent");
+        self.fields
+            .extend(agents.map(|agent| ("user-agent", Cow::Borrowed(agent))));
+        self
     }
 
     /// About a request that nobody has made.

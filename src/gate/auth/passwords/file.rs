@@ -22,6 +22,7 @@ use crate::files::{self, BOM, LineFault};
 const LARGEST_FILE: u64 = 256 * 1024 * 1024;
 /// The longest name that a fault repeats, in bytes: that of any mail address that is used.
 const LONGEST_SHOWN: usize = 64;
+
 /// Everybody who may log in.
 pub struct Users {
     entries: HashMap<Arc<[u8]>, User>,
