@@ -37,6 +37,7 @@ pub mod http;
 pub mod stream;
 pub mod tls;
 
+mod counted;
 mod exit;
 pub mod files;
 mod lock;

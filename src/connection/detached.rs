@@ -2,12 +2,9 @@
 //!
 //! Owns how many there are, of each user and in all.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
-
+use crate::counted::{Counted, CountedBy};
 use crate::gate::registry::Route;
 use crate::http::RequestHead;
-use crate::lock::EvenIfPoisoned;
 
 /// Of one user.
 const MOST_OF_A_USER: usize = 32;
@@ -15,59 +12,28 @@ const MOST_OF_A_USER: usize = 32;
 const MOST: usize = 256;
 
 /// The requests without clients.
-#[derive(Debug, Default)]
-pub struct Detached(Mutex<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    total: usize,
-    by_user: HashMap<Vec<u8>, usize>,
-}
+#[derive(Debug)]
+pub struct Detached(CountedBy<Vec<u8>>);
 
 /// The right of one request to go on.
 #[derive(Debug)]
-pub struct Permit {
-    detached: Arc<Detached>,
-    user: Vec<u8>,
+pub struct Permit(#[allow(dead_code)] Counted<Vec<u8>>);
+
+impl Default for Detached {
+    fn default() -> Detached {
+        Detached(CountedBy::new(MOST_OF_A_USER, MOST))
+    }
 }
 
 impl Detached {
     /// For a request of this user, if there is room.
-    pub fn permit(self: &Arc<Self>, user: &[u8]) -> Option<Permit> {
-        let mut counts = self.counts();
-        let of_user = counts.by_user.get(user).copied().unwrap_or_default();
-        if counts.total >= MOST || of_user >= MOST_OF_A_USER {
-            return None;
-        }
-        counts.total += 1;
-        counts.by_user.insert(user.to_vec(), of_user + 1);
-        drop(counts);
-        Some(Permit {
-            detached: Arc::clone(self),
-            user: user.to_vec(),
-        })
+    pub fn permit(&self, user: &[u8]) -> Option<Permit> {
+        self.0.take(&user.to_vec(), 1).map(Permit)
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.counts().total
-    }
-
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().even_if_poisoned()
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut counts = self.detached.counts();
-        counts.total = counts.total.saturating_sub(1);
-        if let Some(count) = counts.by_user.get_mut(&self.user) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.by_user.remove(&self.user);
-            }
-        }
+        self.0.total()
     }
 }
 
@@ -99,20 +65,6 @@ pub fn outlives_its_client(head: &RequestHead) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_user_has_so_many_and_all_together_have_more() {
-        let detached = Arc::new(Detached::default());
-        let mut permits: Vec<_> = (0..40).filter_map(|_| detached.permit(b"alice")).collect();
-        assert_eq!(permits.len(), MOST_OF_A_USER);
-        for user in 0..100_u8 {
-            permits.extend((0..8).filter_map(|_| detached.permit(&[user])));
-        }
-        assert_eq!((permits.len(), detached.count()), (MOST, MOST));
-        permits.clear();
-        assert_eq!(detached.count(), 0);
-        assert!(detached.permit(b"alice").is_some());
-    }
 
     #[test]
     fn what_ends_an_upload_names_something_or_removes_it_goes_on() {

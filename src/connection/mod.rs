@@ -66,6 +66,7 @@ impl Connection {
             must_leave: false,
             is_draining: false,
             presence: Presence::Here,
+            lent: Vec::new(),
         }
     }
 
@@ -242,6 +243,9 @@ impl Task for Connection {
                         return Wait::Done;
                     }
                 }
+            }
+            if !self.lent.is_empty() && !self.input.stream().has_unsent() {
+                self.lent.clear();
             }
             let next = match std::mem::replace(&mut self.state, State::Over) {
                 State::Accepted => self.accept(cx),

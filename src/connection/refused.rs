@@ -85,18 +85,28 @@ impl Connection {
     /// Shows a page of the catalogue.
     pub(super) fn list(
         &mut self,
-        listed: &Listed,
+        listed: Listed,
         head: &RequestHead,
         grant: &Grant,
         record: Record,
         cx: &Context<'_>,
     ) -> Next {
-        let next = match (&listed.next, grant.task()) {
-            (Some(last), Task::List(page, _)) => Some(page.behind(last)),
-            _ => None,
-        };
+        let Listed { names, next, rooms } = listed;
+        self.lent = rooms;
+        let next = next.and_then(|last| {
+            let Task::List(page, _) = grant.task() else {
+                return None;
+            };
+            match names.last().is_some_and(|shown| shown.as_bytes() == last) {
+                true => Some(page.behind(&last)),
+                false => {
+                    let cursor = self.service.gatekeeper.cursor(&last)?;
+                    Some(page.behind(cursor.as_bytes()))
+                }
+            }
+        });
         self.answer(head, record, cx, |out, to| {
-            write_catalog(out, &listed.names, next.as_deref(), to)
+            write_catalog(out, &names, next.as_deref(), to)
         })
     }
 

@@ -243,10 +243,13 @@ impl Connection {
                 let permit = detached::outlives_its_client(&relaying.admitted.head)
                     .then(|| service.detached.permit(user))
                     .flatten();
-                let Some(permit) = permit else {
+                // A manifest that must move no tag has its tags until its end is known, which nobody would wait for. What else
+                // bounds those is that each keeps its turn.
+                let must_go_on = matches!(grant.task(), Task::Create { .. });
+                if permit.is_none() && !must_go_on {
                     return self.gone(relaying.admitted.record);
-                };
-                relaying.detached = Some(permit);
+                }
+                relaying.detached = permit;
                 relaying.exchange.detach();
                 Next::On(State::Relaying(relaying))
             }
@@ -276,7 +279,7 @@ impl Connection {
             End::Refused(refusal, unread) => {
                 return self.refuse(refusal, Some(&head), unread, record, cx);
             }
-            End::Listed(listed) => return self.list(&listed, &head, &grant, record, cx),
+            End::Listed(listed) => return self.list(listed, &head, &grant, record, cx),
             End::ClientGone => (CLIENT_GONE, Next::Abort),
             End::Unheard(status) => (status, Next::Abort),
             End::Answered(status, Then::Keep) => (status, self.rest(cx)),

@@ -12,7 +12,7 @@ use crate::gate::{Grant, Inquiry};
 use crate::http::{Input, RequestHead};
 use crate::net::Peer;
 use crate::reactor::Wait;
-use crate::relay::{Exchange, Presence};
+use crate::relay::{Exchange, Presence, Room};
 use crate::stream::Stream;
 
 /// One client's connection.
@@ -34,6 +34,8 @@ pub struct Connection {
     pub(super) is_draining: bool,
     /// Whether the client is still there, while a request is waited for.
     pub(super) presence: Presence,
+    /// What an answer takes of the memory of all, until it has been sent.
+    pub(super) lent: Vec<Room>,
 }
 
 /// Where a connection is in its life.

@@ -82,6 +82,15 @@ pub(super) fn closed(visit: &mut Visit) -> Found {
                 let what = format!("{method} {target} without a password");
                 return Err(trouble(visit, &answer, &what));
             }
+            // Who lets strangers pull may let them see a page, too.
+            status if visit.tokens.is_some() && target == "/" => {
+                return Err(Unwell::Note {
+                    said: format!("GET / is let through without a password (status {status})"),
+                    remedy: "that is as it should be where the access file grants this path to anonymous; or else close it: \
+                             let nothing reach the registry but through the gate"
+                        .to_owned(),
+                });
+            }
             // Even a 404 comes from where nobody should have come.
             status => {
                 let said = format!(

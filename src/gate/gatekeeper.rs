@@ -13,7 +13,7 @@ use super::auth::{
 use super::decision::{Authority, Decision, Inquiry, PathRules};
 use super::grant::{Denial, Grant};
 use super::handshake::Handshake;
-use super::permission::{Permission, Viewer};
+use super::permission::{Permission, Task, Unpermitted, Viewer};
 use super::tokens::{Error, Who};
 use super::visit::Visit;
 
@@ -362,7 +362,10 @@ impl Gatekeeper {
             }
             Some(access) => {
                 let user = principal.as_ref().map(Principal::shared);
-                Viewer::new(access, user, is_known, groups).permit(head, by_token)
+                let viewer = Viewer::new(access, user, is_known, groups);
+                viewer
+                    .permit(head, by_token)
+                    .and_then(|permission| self.going_on(permission))
             }
         };
         match permission {
@@ -387,6 +390,22 @@ impl Gatekeeper {
                 ..Denial::of(unpermitted.refusal)
             }),
         }
+    }
+
+    /// A catalogue goes on behind a name that its client may not have been shown.
+    fn going_on(&self, mut permission: Permission) -> Result<Permission, Unpermitted> {
+        if let Task::List(page, _) = &mut permission.task
+            && let Some(last) = page.last.take()
+        {
+            let name = self.handshake.name_of_cursor(last);
+            page.last = Some(name.ok_or_else(|| Unpermitted::of(Refusal::BadQuery))?);
+        }
+        Ok(permission)
+    }
+
+    /// What stands for a name of a catalogue that is not to be seen.
+    pub fn cursor(&self, name: &[u8]) -> Option<String> {
+        self.handshake.cursor(name)
     }
 
     /// Whom a token is to be for. `None` if the line of the user has gone meanwhile.

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::permission::{Permission, Task, Unpermitted};
 use super::registry::{Action, Route};
-use super::tokens::{Challenge, Claims, Error, Scope, TokenKeys, Who};
+use super::tokens::{Challenge, Claims, Error, Kind, Scope, TokenKeys, Who};
 use super::visit::Visit;
 use crate::http::{Refusal, RequestHead};
 
@@ -16,6 +16,9 @@ const PATH: &[u8] = b"/v2/token";
 const NO_TOKEN: &str = "there is no token for these credentials: they are too long, or the operator has to set token-key";
 /// Longer credentials are put into no token: it would not fit into a field.
 const LONGEST_CREDENTIALS: usize = 4 * 1024;
+
+/// What the length of a cursor is a multiple of before it is sealed: longer than nearly all names.
+const CURSOR_STEP: usize = 256;
 
 /// What is needed to give tokens and to take them.
 pub struct Handshake {
@@ -51,7 +54,9 @@ impl Handshake {
             return None;
         }
         let claims = Claims::new(who, now());
-        self.keys.seal(&claims.encode()).map(Into::into)
+        self.keys
+            .seal(Kind::Token, &claims.encode())
+            .map(Into::into)
     }
 
     /// Leave to have a token for somebody.
@@ -69,8 +74,26 @@ impl Handshake {
 
     /// Whose token it is, if it is one and still counts.
     pub(super) fn open(&self, token: &[u8]) -> Option<Who> {
-        let claims = Claims::decode(&self.keys.open(token)?)?;
+        let claims = Claims::decode(&self.keys.open(Kind::Token, token)?)?;
         claims.holds(now()).then_some(claims.who)
+    }
+
+    /// Where a catalogue goes on behind a name that is not to be seen.
+    pub(super) fn cursor(&self, name: &[u8]) -> Option<String> {
+        let mut padded = name.to_vec();
+        // Its length would say something of it.
+        padded.resize(name.len().next_multiple_of(CURSOR_STEP), 0);
+        self.keys.seal(Kind::Cursor, &padded)
+    }
+
+    /// The name that a catalogue goes on behind, of what a client says. `None` for a cursor of nobody.
+    pub(super) fn name_of_cursor(&self, last: Vec<u8>) -> Option<Vec<u8>> {
+        if !last.starts_with(Kind::Cursor.prefix().as_bytes()) {
+            return Some(last);
+        }
+        let name = self.keys.open(Kind::Cursor, &last)?;
+        let end = name.iter().rposition(|byte| *byte != 0);
+        Some(name.get(..=end?)?.to_vec())
     }
 
     /// The challenge that sends for a token, for a request that gets one; others are asked for a password.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::access::{Access, Asker, PATH, Right};
-use super::registry::{Action, Mount, Page, Reference, Route, tags_of};
+use super::registry::{Action, Mount, Page, Reference, Route, is_api_in_disguise, tags_of};
 use crate::http::{Refusal, RequestHead};
 use crate::text::escape;
 
@@ -135,6 +135,9 @@ impl Viewer {
         // Under the strict rules a path is ASCII.
         let path = std::str::from_utf8(head.path()).map_err(|_| nowhere())?;
         if !is_of_api(path) {
+            if is_api_in_disguise(path) {
+                return Err(nowhere());
+            }
             return match self.access.allows_path(self.asker(), head.path()) {
                 true => Ok(relayed),
                 false => Err(self.lacks(PATH, "use", path)),

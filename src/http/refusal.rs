@@ -59,6 +59,10 @@ pub enum Refusal {
         why: Option<Box<str>>,
     },
     NoSuchPath,
+    /// What the backend answered when it was asked for its catalogue.
+    NoCatalog {
+        status: u16,
+    },
     BadQuery,
     FormBody,
     ManifestTooLong,
@@ -111,7 +115,7 @@ impl Refusal {
             413 => "SIZE_INVALID",
             405 | 415 | 417 | 501 | 505 => "UNSUPPORTED",
             429 => "TOOMANYREQUESTS",
-            502..=504 => "UNAVAILABLE",
+            500 | 502..=504 => "UNAVAILABLE",
             _ => "BAD_REQUEST",
         }
     }
@@ -126,6 +130,7 @@ impl Refusal {
                 | Self::Unauthorized { .. }
                 | Self::Denied { .. }
                 | Self::NoSuchPath
+                | Self::NoCatalog { .. }
                 | Self::BadQuery
                 | Self::FormBody
                 | Self::ManifestTooLong
@@ -285,6 +290,10 @@ impl Refusal {
             Self::NoSuchPath => (
                 404,
                 "nothing of a registry is called so: see that the name has lower-case letters alone, and the path is one of the API",
+            ),
+            Self::NoCatalog { status } => (
+                *status,
+                "the server behind the gate does not show its catalogue: ask its operator, or name the repository",
             ),
             Self::BadQuery => (
                 400,

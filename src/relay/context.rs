@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::choice::{self, Choice};
+use super::content::Contents;
 use super::response::Unanswered;
 use super::sessions::{Sessions, Step};
 use super::tags::Tags;
@@ -21,6 +22,7 @@ pub struct Relay {
     pub(super) sessions: Sessions,
     pub(super) tags: Tags,
     pub(super) budget: Budget,
+    pub(super) contents: Contents,
     pub(super) response_timeout: Duration,
     pub(super) body_timeout: Duration,
     /// Scheme and authority by which clients reach the gate, where that was set.
@@ -35,12 +37,14 @@ impl Relay {
         response_timeout: Duration,
         body_timeout: Duration,
     ) -> Relay {
+        let budget = Budget::default();
         Relay {
             choice: Choice::new(backends.len()),
             sessions: Sessions::default(),
             tags: Tags::default(),
             backends,
-            budget: Budget::default(),
+            contents: Contents::new(budget.clone()),
+            budget,
             response_timeout,
             body_timeout,
             external: None,

@@ -6,16 +6,17 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 
+use super::content::{Content, Room};
 use super::context::Relay;
-use super::fetch::{self, Fetch, Fetched};
+use super::fetch::{self, Fetch, Fetched, Question};
 use super::outcome::CLIENT_WENT_AWAY;
 use super::sides::Sides;
 use super::tags::Permit;
-use super::transfer::Share;
 use crate::gate::registry::Digest;
 use crate::http::{Body, CONTINUE, Framing, Reading, Refusal, Unread, Version, is_bad_chunk};
 use crate::reactor::{Context, Wait};
@@ -23,6 +24,8 @@ use crate::text::hex;
 
 /// A manifest has no more bytes: distribution takes no more.
 const LARGEST: usize = 4 * 1024 * 1024;
+/// How long the backend may take to say what a tag is: clients give up after 30 s.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a tag is waited for that another request has.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Reads of one step.
@@ -43,8 +46,7 @@ pub(super) struct Create {
     repository: String,
     tags: Vec<String>,
     fields: Vec<u8>,
-    body: Vec<u8>,
-    share: Option<Share>,
+    body: Content,
     permits: Vec<Permit>,
     stage: Stage,
     deadline: Instant,
@@ -71,8 +73,22 @@ pub(super) struct Created {
 /// What is given back at the end.
 #[derive(Debug)]
 pub(super) struct Held {
-    _permits: Vec<Permit>,
-    _share: Option<Share>,
+    permits: Vec<Permit>,
+    _rooms: Vec<Room>,
+}
+
+impl Held {
+    /// A backend is given the manifest, and may store it from now on.
+    pub(super) fn is_asked_for(&mut self) {
+        self.permits.iter_mut().for_each(Permit::is_asked_for);
+    }
+
+    /// It has said what became of it, unless somebody on the way to it says that nobody knows.
+    pub(super) fn is_answered(&mut self, status: u16) {
+        if !matches!(status, 502 | 504) {
+            self.permits.iter_mut().for_each(Permit::is_answered);
+        }
+    }
 }
 
 /// Why it may not.
@@ -99,6 +115,7 @@ impl Create {
     pub(super) fn new(
         repository: &str,
         tags: &[String],
+        user: Arc<[u8]>,
         mut fields: Vec<u8>,
         now: Instant,
     ) -> Create {
@@ -107,8 +124,7 @@ impl Create {
             repository: repository.to_owned(),
             tags: tags.to_vec(),
             fields,
-            body: Vec::new(),
-            share: None,
+            body: Content::new(user, LARGEST),
             permits: Vec::new(),
             stage: Stage::Begun,
             deadline: now,
@@ -131,17 +147,10 @@ impl Create {
         let size = match head.framing() {
             Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
             Framing::Empty => 0,
-            Framing::Chunked | Framing::UntilClose => LARGEST,
+            Framing::Chunked | Framing::UntilClose => 0,
         };
         if size > LARGEST {
             return refused(Refusal::ManifestTooLong, Unread::whole(head), None);
-        }
-        self.share = sides.relay.budget.share(size);
-        if self.share.is_none() {
-            let refusal = Refusal::Overloaded {
-                retry_after: RETRY_AFTER,
-            };
-            return refused(refusal, Unread::whole(head), None);
         }
         self.deadline = sides.cx.now + sides.relay.body_timeout;
         if head.expects_continue()
@@ -180,7 +189,7 @@ impl Create {
         if sides.client.stream_mut().push().is_err() {
             return gone(CLIENT_WENT_AWAY);
         }
-        let before = self.body.len();
+        let before = self.body.bytes().len();
         let mut body = Body::resume(sides.client, reading);
         let mut piece = vec![0; PIECE];
         let mut wait = Wait::Again;
@@ -190,15 +199,15 @@ impl Create {
                     let until = sides.cx.now + LONGEST_WAIT;
                     return Next::On(Stage::Taking(until, None));
                 }
-                Ok(length) if self.body.len() + length > LARGEST => {
-                    let unread = body
-                        .remaining_length()
-                        .map_or(Unread::Unknown, Unread::Exactly);
-                    return refused(Refusal::ManifestTooLong, unread, None);
+                Ok(length) => {
+                    let piece = piece.get(..length).unwrap_or_default();
+                    let Err(overflow) = self.body.add(piece, &sides.relay.contents) else {
+                        continue;
+                    };
+                    let unread = body.remaining_length();
+                    let unread = unread.map_or(Unread::Unknown, Unread::Exactly);
+                    return refused(overflow.refusal(), unread, None);
                 }
-                Ok(length) => self
-                    .body
-                    .extend_from_slice(piece.get(..length).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     wait = Wait::unless(body.stream_mut().may_have_more());
@@ -212,7 +221,7 @@ impl Create {
             }
         }
         let reading = body.pause();
-        if self.body.len() != before {
+        if self.body.bytes().len() != before {
             self.deadline = sides.cx.now + sides.relay.body_timeout;
         }
         if sides.cx.now >= self.deadline {
@@ -233,7 +242,7 @@ impl Create {
             return Next::On(Stage::Asking(0, None));
         };
         let tag = format!("{}:{tag}", self.repository);
-        match relay.tags.take(&tag, known, || cx.waker()) {
+        match relay.tags.take(&tag, known, cx.now, || cx.waker()) {
             Ok(permit) => {
                 self.permits.push(permit);
                 Next::On(Stage::Taking(until, None))
@@ -241,9 +250,9 @@ impl Create {
             Err(_) if cx.now >= until => {
                 unsure("another push of the tag takes too long".to_owned())
             }
-            Err(holder) => {
-                self.deadline = until;
-                Next::Stay(Stage::Taking(until, Some(holder)), Wait::Event)
+            Err(taken) => {
+                self.deadline = taken.until.map_or(until, |free| free.min(until));
+                Next::Stay(Stage::Taking(until, Some(taken.number)), Wait::Event)
             }
         }
     }
@@ -256,17 +265,25 @@ impl Create {
         cx: &mut Context<'_>,
     ) -> Next {
         let Some(tag) = self.tags.get(at) else {
+            let (body, rooms) = self.body.take();
             return Next::Done(Ok(Created {
-                body: mem::take(&mut self.body),
+                body,
                 held: Held {
-                    _permits: mem::take(&mut self.permits),
-                    _share: self.share.take(),
+                    permits: mem::take(&mut self.permits),
+                    _rooms: rooms,
                 },
             }));
         };
         let mut fetch = fetch.unwrap_or_else(|| {
             let target = format!("/v2/{}/manifests/{tag}", self.repository);
-            Box::new(Fetch::new(relay, "HEAD", &target, &self.fields, 0, cx.now))
+            let question = Question {
+                method: "HEAD",
+                target: &target,
+                fields: &self.fields,
+                patience: PATIENCE,
+            };
+            let none = Content::new(self.body.user(), 0);
+            Box::new(Fetch::new(relay, &question, none, cx.now))
         });
         match fetch.run(relay, cx) {
             fetch::Turn::Wait(wait) => {
@@ -274,7 +291,7 @@ impl Create {
                 Next::Stay(Stage::Asking(at, Some(fetch)), wait)
             }
             fetch::Turn::Done(Err(failed)) => unsure(failed.note),
-            fetch::Turn::Done(Ok(fetched)) => match is_same(&fetched, &self.body) {
+            fetch::Turn::Done(Ok(fetched)) => match is_same(&fetched, self.body.bytes()) {
                 Ok(true) => Next::On(Stage::Asking(at + 1, None)),
                 Ok(false) => {
                     let message = format!("tag {tag} exists and may not be moved").into();

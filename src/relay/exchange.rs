@@ -107,7 +107,7 @@ enum Next {
 impl Exchange {
     pub(super) fn new(
         relay: &Relay,
-        task: &Task,
+        grant: &Grant,
         head: &RequestHead,
         outgoing: Outgoing,
         terms: Terms,
@@ -117,13 +117,14 @@ impl Exchange {
             head: outgoing,
             own_fields,
         } = outgoing;
-        let stage = match task {
+        let user = || grant.shared_user().unwrap_or_default();
+        let stage = match grant.task() {
             Task::Relay => Stage::Choosing,
             // It asks nothing of a backend.
             Task::Token(_) => Stage::Over,
-            Task::List(page, _) => Stage::Listing(Box::new(Listing::new(page, own_fields))),
+            Task::List(page, _) => Stage::Listing(Box::new(Listing::new(page, user(), own_fields))),
             Task::Create { repository, tags } => {
-                let create = Create::new(repository, tags, own_fields, now);
+                let create = Create::new(repository, tags, user(), own_fields, now);
                 Stage::Creating(Box::new(create))
             }
         };
@@ -235,6 +236,7 @@ impl Exchange {
             listing::Turn::Done(Ok(listed)) => Next::Over(End::Listed(listed)),
             listing::Turn::Done(Err(failed)) => {
                 self.account.note = Some(failed.note);
+                self.asks_for_password = matches!(failed.refusal, Refusal::Unauthorized { .. });
                 let unread = Unread::whole(sides.head);
                 Next::Over(End::Refused(failed.refusal, unread))
             }
@@ -243,13 +245,12 @@ impl Exchange {
 
     /// A manifest that must move no tag: read and compared first, and then sent as one piece.
     fn create(&mut self, mut create: Box<Create>, sides: &mut Sides<'_, '_>) -> Next {
-        let client = sides.client.stream();
-        let is_gone = match create.has_arrived() {
-            true => self.has_left(sides),
-            false => self.client.is_torn(client),
-        };
-        if is_gone {
-            return self.client_gone(CLIENT_WENT_AWAY);
+        match create.has_arrived() {
+            true if self.has_left(sides) => return Next::Abandoned(Stage::Creating(create)),
+            false if self.client.is_torn(sides.client.stream()) => {
+                return self.client_gone(CLIENT_WENT_AWAY);
+            }
+            _ => {}
         }
         match create.run(sides) {
             create::Turn::Wait(wait) => {
@@ -310,7 +311,10 @@ impl Exchange {
             return Next::On(Stage::Choosing);
         };
         if self.has_left(sides) {
-            return self.client_gone(CLIENT_WENT_AWAY);
+            return match self.held {
+                Some(_) => Next::Abandoned(Stage::Connecting(attempt, dial)),
+                None => self.client_gone(CLIENT_WENT_AWAY),
+            };
         }
         match dial.run(backend, sides.cx) {
             Dialled::Waits(dial, wait) => {
@@ -334,6 +338,9 @@ impl Exchange {
     /// Sends the head, and asks the client for a body that waits to be asked for.
     fn send(&mut self, attempt: Attempt, mut link: Link, sides: &mut Sides<'_, '_>) -> Next {
         let head = sides.head;
+        if let Some(held) = &mut self.held {
+            held.is_asked_for();
+        }
         let sent = link.input.stream_mut().write_all(&self.outgoing);
         let reader = ResponseReader::new();
         let asked = Box::new(Asked { link, reader });
@@ -501,7 +508,10 @@ impl Exchange {
                 .and_then(|()| client.push().map(drop))
                 .is_err()
             {
-                return self.client_gone(CLIENT_WENT_AWAY);
+                return match sent.uploaded {
+                    Uploaded::Whole => Next::Abandoned(Stage::Awaiting(attempt, asked, sent)),
+                    Uploaded::Partly => self.client_gone(CLIENT_WENT_AWAY),
+                };
             }
         }
         if sides.cx.now >= sent.until {
@@ -554,6 +564,9 @@ impl Exchange {
         let relay = sides.relay;
         relay.choice.answered(attempt.place, attempt.begun);
         let (status, place) = (head.status(), attempt.place);
+        if let Some(held) = &mut self.held {
+            held.is_answered(status);
+        }
         let answer = Box::new(Answer {
             asked,
             head,
@@ -648,7 +661,8 @@ impl Exchange {
     }
 }
 
-fn silence(goes_on: bool, response_timeout: Duration) -> Duration {
+/// How long one backend may be silent, where there is somebody else to go on to or not.
+pub(super) fn silence(goes_on: bool, response_timeout: Duration) -> Duration {
     match goes_on {
         true => response_timeout.min(SILENCE),
         false => response_timeout,

@@ -1,6 +1,6 @@
 //! A question of the gate's own to the backends, in the course of a client's request, whose answer is kept in memory.
 //!
-//! Owns its bounds: a whole question takes no longer than [`LIMIT`], an answer has no more bytes than who asks wants. It is safe to
+//! Owns its bounds: a backend has as long as who asks has patience, an answer no more bytes than who asks wants. It is safe to
 //! repeat, so that it goes on to the next backend where one fails. What comes back is hostile.
 
 use std::io::{self, Read, Write};
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Link, Repeat};
 use super::choice::Tried;
+use super::content::{Content, Overflow};
 use super::context::Relay;
 use super::dial::{Dial, Dialled};
+use super::exchange::silence;
 use super::response::{Heard, ResponseReader, Unanswered, may_do_better};
 use super::sides::Asked;
 use crate::http::{Body, Framing, Reading, Refusal, ResponseHead, Version};
 use crate::reactor::{Context, Wait};
 use crate::stream::early;
 
-/// For one backend: clients give up after 30 s.
-const LIMIT: Duration = Duration::from_secs(20);
 /// What is read at once, in bytes.
 const PIECE: usize = 16 * 1024;
 /// Reads of one step.
@@ -29,7 +29,9 @@ const STEP_READS: usize = 64;
 pub(super) struct Fetch {
     method: &'static str,
     outgoing: Vec<u8>,
-    most: usize,
+    patience: Duration,
+    /// Where an answer is kept, until there is one.
+    content: Option<Content>,
     tried: Tried,
     failed: Failed,
     stage: Stage,
@@ -41,7 +43,7 @@ enum Stage {
     Choosing,
     Connecting(Attempt, Dial),
     Awaiting(Attempt, Box<Asked>),
-    Reading(Attempt, Box<Asked>, Box<ResponseHead>, Reading, Vec<u8>),
+    Reading(Attempt, Box<Asked>, Box<ResponseHead>, Reading, Content),
     Over,
 }
 
@@ -52,11 +54,21 @@ struct Attempt {
     until: Instant,
 }
 
+/// What is asked.
+pub(super) struct Question<'a> {
+    pub(super) method: &'static str,
+    pub(super) target: &'a str,
+    /// The other fields, each with its line end.
+    pub(super) fields: &'a [u8],
+    /// How long a backend may take in all.
+    pub(super) patience: Duration,
+}
+
 /// An answer.
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) head: ResponseHead,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Content,
 }
 
 /// Why there is none: what to tell the client, and the log.
@@ -79,29 +91,34 @@ enum Next {
 }
 
 impl Fetch {
-    /// Asks with this method for `target`. `fields` are the other fields, each with its line end; `most` is how long a body may be.
+    /// What comes back is kept in `content`.
     pub(super) fn new(
         relay: &Relay,
-        method: &'static str,
-        target: &str,
-        fields: &[u8],
-        most: usize,
+        question: &Question<'_>,
+        content: Content,
         now: Instant,
     ) -> Fetch {
+        let Question {
+            method,
+            target,
+            fields,
+            patience,
+        } = *question;
         let mut outgoing = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
         outgoing.extend_from_slice(fields);
         outgoing.extend_from_slice(b"\r\n");
         Fetch {
             method,
             outgoing,
-            most,
+            patience,
+            content: Some(content),
             tried: relay.choice.round(None).leave(),
             failed: Failed {
                 refusal: Refusal::BackendUnreachable,
                 note: String::new(),
             },
             stage: Stage::Choosing,
-            deadline: now + LIMIT,
+            deadline: now + patience,
         }
     }
 
@@ -139,6 +156,7 @@ impl Fetch {
     fn choose(&mut self, relay: &Relay, cx: &mut Context<'_>) -> Next {
         let mut round = relay.choice.go_on(mem::take(&mut self.tried));
         let place = round.next(cx.now);
+        let goes_on = round.has_next_if_this_fails(cx.now);
         self.tried = round.leave();
         let chosen = place.and_then(|place| Some((place, relay.backends.get(place)?)));
         let Some((place, backend)) = chosen else {
@@ -147,7 +165,7 @@ impl Fetch {
         let attempt = Attempt {
             place,
             begun: cx.now,
-            until: cx.now + LIMIT,
+            until: cx.now + silence(goes_on, self.patience),
         };
         match backend.take_kept(Repeat::Safe, cx) {
             Some(link) => self.send(attempt, link),
@@ -233,7 +251,10 @@ impl Fetch {
             return Next::On(Stage::Choosing);
         }
         let reading = Reading::new(head.framing());
-        Next::On(Stage::Reading(attempt, asked, head, reading, Vec::new()))
+        match self.content.take() {
+            Some(content) => Next::On(Stage::Reading(attempt, asked, head, reading, content)),
+            None => Next::Done(Err(self.give_up())),
+        }
     }
 
     fn read(
@@ -241,7 +262,7 @@ impl Fetch {
         attempt: Attempt,
         mut asked: Box<Asked>,
         head: Box<ResponseHead>,
-        (reading, mut content): (Reading, Vec<u8>),
+        (reading, mut content): (Reading, Content),
         relay: &Relay,
         cx: &mut Context<'_>,
     ) -> Next {
@@ -251,12 +272,18 @@ impl Fetch {
         for _ in 0..STEP_READS {
             stop = match body.read(&mut piece) {
                 Ok(0) => Ok(Wait::Done),
-                Ok(length) if content.len() + length > self.most => {
-                    Err(format!("its answer is over {} bytes", self.most))
-                }
                 Ok(length) => {
-                    content.extend_from_slice(piece.get(..length).unwrap_or_default());
-                    continue;
+                    let piece = piece.get(..length).unwrap_or_default();
+                    match content.add(piece, &relay.contents) {
+                        Ok(()) => continue,
+                        Err(Overflow::TooLong) => Err("its answer is too long".to_owned()),
+                        Err(Overflow::NoRoom) => {
+                            return Next::Done(Err(Failed {
+                                refusal: Overflow::NoRoom.refusal(),
+                                note: "no room for its answer".to_owned(),
+                            }));
+                        }
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -284,6 +311,8 @@ impl Fetch {
                 }))
             }
             Ok(_) if cx.now >= attempt.until => {
+                content.take();
+                self.content = Some(content);
                 self.unanswered(attempt, &Unanswered::Silent, relay, cx)
             }
             Ok(wait) => {
@@ -291,6 +320,8 @@ impl Fetch {
                 Next::Stay(Stage::Reading(attempt, asked, head, reading, content), wait)
             }
             Err(why) => {
+                content.take();
+                self.content = Some(content);
                 self.failed(backend, Refusal::BackendGarbled, &why);
                 Next::On(Stage::Choosing)
             }

@@ -3,13 +3,15 @@
 //!
 //! Names are the backend's text, and hostile: what is no name of a repository is left out.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::content::{Content, Overflow, Room};
 use super::context::Relay;
-use super::fetch::{self, Failed, Fetch, Fetched};
+use super::fetch::{self, Failed, Fetch, Fetched, Question};
 use crate::gate::Viewer;
 use crate::gate::registry::{Page, form_encoded, is_name};
-use crate::http::Refusal;
+use crate::http::{Refusal, ResponseHead};
 use crate::reactor::{Context, Wait};
 use crate::text::strings_of;
 
@@ -21,6 +23,8 @@ const MOST_LOOKED_AT: usize = 10_000;
 const MOST_PAGES: usize = 100;
 /// What a page may have, in bytes: some registries give all names at once, whatever is asked.
 const LARGEST_PAGE: usize = 4 * 1024 * 1024;
+/// What a name takes besides its text, in bytes.
+const BESIDE_A_NAME: usize = 32;
 
 /// A catalogue under way.
 #[derive(Debug)]
@@ -30,7 +34,11 @@ pub(super) struct Listing {
     next: Option<Vec<u8>>,
     fields: Vec<u8>,
     fetch: Option<Fetch>,
+    /// Whether the backend is told how many names to give: some have a limit, and refuse a page over it.
+    says_how_many: bool,
+    user: Arc<[u8]>,
     names: Vec<String>,
+    rooms: Vec<Room>,
     looked_at: usize,
     pages: usize,
 }
@@ -42,6 +50,8 @@ pub struct Listed {
     pub names: Vec<String>,
     /// Behind which name it goes on, if it does.
     pub next: Option<Vec<u8>>,
+    /// What the names take.
+    pub rooms: Vec<Room>,
 }
 
 /// How far it is.
@@ -52,13 +62,16 @@ pub(super) enum Turn {
 
 impl Listing {
     /// `fields` are those of the gate's own questions.
-    pub(super) fn new(page: &Page, fields: Vec<u8>) -> Listing {
+    pub(super) fn new(page: &Page, user: Arc<[u8]>, fields: Vec<u8>) -> Listing {
         Listing {
             most: page.most,
             next: page.last.clone(),
             fields,
             fetch: None,
+            says_how_many: true,
+            user,
             names: Vec::new(),
+            rooms: Vec::new(),
             looked_at: 0,
             pages: 0,
         }
@@ -77,12 +90,18 @@ impl Listing {
         let mut fetch = match self.fetch.take() {
             Some(fetch) => fetch,
             None => {
-                let mut target = format!("/v2/_catalog?n={AT_ONCE}");
-                if let Some(last) = &self.next {
-                    target.push_str("&last=");
-                    target.push_str(&form_encoded(last));
-                }
-                Fetch::new(relay, "GET", &target, &self.fields, LARGEST_PAGE, cx.now)
+                let how_many = self.says_how_many.then(|| format!("n={AT_ONCE}"));
+                let last = self.next.as_ref();
+                let last = last.map(|last| format!("last={}", form_encoded(last)));
+                let query: Vec<_> = how_many.into_iter().chain(last).collect();
+                let question = Question {
+                    method: "GET",
+                    target: &format!("/v2/_catalog?{}", query.join("&")),
+                    fields: &self.fields,
+                    patience: relay.response_timeout,
+                };
+                let content = Content::new(Arc::clone(&self.user), LARGEST_PAGE);
+                Fetch::new(relay, &question, content, cx.now)
             }
         };
         match fetch.run(relay, cx) {
@@ -91,31 +110,55 @@ impl Listing {
                 Turn::Wait(wait)
             }
             fetch::Turn::Done(Err(failed)) => Turn::Done(Err(failed)),
-            fetch::Turn::Done(Ok(fetched)) => self.take(&fetched, viewer),
+            fetch::Turn::Done(Ok(fetched)) => self.take(&fetched, viewer, relay),
         }
     }
 
-    fn take(&mut self, fetched: &Fetched, viewer: &Viewer) -> Turn {
+    fn take(&mut self, fetched: &Fetched, viewer: &Viewer, relay: &Relay) -> Turn {
         let garbled = |note: String| {
             Turn::Done(Err(Failed {
                 refusal: Refusal::BackendGarbled,
                 note,
             }))
         };
-        if fetched.head.status() != 200 {
-            let status = fetched.head.status();
-            return garbled(format!("the backend answered {status} to its catalogue"));
+        match fetched.head.status() {
+            200 => {}
+            400 if self.says_how_many => {
+                self.says_how_many = false;
+                return Turn::Wait(Wait::Again);
+            }
+            status => {
+                let note = format!("the backend answered {status} to its catalogue");
+                let refusal = match status {
+                    401 => Refusal::Unauthorized {
+                        challenges: challenges(&fetched.head),
+                    },
+                    400..=599 => Refusal::NoCatalog { status },
+                    _ => return garbled(note),
+                };
+                return Turn::Done(Err(Failed { refusal, note }));
+            }
         }
-        let Some(names) = strings_of(&fetched.body, "repositories") else {
+        let Some(names) = strings_of(fetched.body.bytes(), "repositories") else {
             return garbled("the backend's catalogue is no list of repositories".to_owned());
         };
         self.pages += 1;
-        let is_full = names.len() >= AT_ONCE;
+        let is_full = self.says_how_many && names.len() >= AT_ONCE;
+        let shown = |name: &String| is_name(name) && viewer.may_pull(name);
+        let sizes = names.iter().filter(|name| shown(name));
+        let size = sizes.map(|name| name.len() + BESIDE_A_NAME).sum();
+        let Some(room) = relay.contents.room(&self.user, size) else {
+            return Turn::Done(Err(Failed {
+                refusal: Overflow::NoRoom.refusal(),
+                note: "no room for the catalogue".to_owned(),
+            }));
+        };
+        self.rooms.push(room);
         let goes_on = is_full || fetched.head.values("link").any(leads_on);
         let (mut names, begun) = (names.into_iter(), self.looked_at);
         while let Some(name) = names.next() {
             self.looked_at += 1;
-            let is_shown = is_name(&name) && viewer.may_pull(&name);
+            let is_shown = shown(&name);
             self.next = Some(name.clone().into_bytes());
             if is_shown {
                 self.names.push(name);
@@ -143,8 +186,17 @@ impl Listing {
 
     fn done(&mut self, next: Option<Vec<u8>>) -> Turn {
         let names = std::mem::take(&mut self.names);
-        Turn::Done(Ok(Listed { names, next }))
+        let rooms = std::mem::take(&mut self.rooms);
+        Turn::Done(Ok(Listed { names, next, rooms }))
     }
+}
+
+/// What the backend itself asks for.
+fn challenges(head: &ResponseHead) -> Vec<String> {
+    let values = head.values("www-authenticate");
+    values
+        .filter_map(|value| String::from_utf8(value.to_vec()).ok())
+        .collect()
 }
 
 /// Whether a `Link` says that there is more (RFC 8288). A word of it is enough: at worst the next page is empty.

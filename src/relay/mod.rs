@@ -8,6 +8,7 @@
 
 mod backend;
 mod choice;
+mod content;
 mod context;
 mod create;
 mod deliver;
@@ -30,6 +31,7 @@ mod upload;
 use std::time::Instant;
 
 pub use backend::Backend;
+pub use content::Room;
 pub use context::Relay;
 pub use exchange::{Exchange, Turn};
 pub use listing::Listed;
@@ -50,6 +52,6 @@ impl Relay {
         terms: Terms,
         now: Instant,
     ) -> Exchange {
-        Exchange::new(self, grant.task(), head, outgoing, terms, now)
+        Exchange::new(self, grant, head, outgoing, terms, now)
     }
 }

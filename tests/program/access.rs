@@ -496,7 +496,7 @@ fn a_catalogue_that_is_huge_or_none_is_bounded_and_told() {
     client.request("HEAD /v2/_catalog?n=1", &[AUTH]);
     assert_eq!(client.answer_to_head().status(), 200);
     for said in [
-        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
         "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"repositories\":[\"a\"",
     ] {
@@ -511,6 +511,203 @@ fn a_catalogue_that_is_huge_or_none_is_bounded_and_told() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn a_catalogue_goes_on_behind_a_name_that_is_not_shown() {
+    let registry = Registry::with_names((0..10_500).map(|number| format!("hidden/app{number:05}")));
+    let backend = registry.backend();
+    let gate = gate_with("alice pull own/**\n", &backend);
+    let mut client = gate.http();
+    let answer = client.ask("GET /v2/_catalog?n=5", &[AUTH]);
+    let link = answer.field("link").unwrap();
+    assert!(!link.contains("hidden") && link.len() > 256, "{link}");
+    let forged = client.ask("GET /v2/_catalog?last=~aGlkZGVu", &[AUTH]);
+    assert_eq!(forged.status(), 400);
+    assert_eq!(
+        catalogue(&mut client, "/v2/_catalog", AUTH),
+        (Vec::new(), 2)
+    );
+    // It went on where it was, and not from the beginning.
+    let last = backend.requests().pop().unwrap();
+    assert!(
+        last.start.contains("last=hidden%2Fapp09999"),
+        "{}",
+        last.start
+    );
+}
+
+#[test]
+fn what_a_registry_says_in_place_of_its_catalogue_is_told() {
+    for (said, status) in [
+        ("404 Not Found\r\n", 404),
+        ("405 No\r\n", 405),
+        ("401 No\r\nWWW-Authenticate: Basic realm=\"inner\"\r\n", 401),
+        ("503 Later\r\n", 503),
+    ] {
+        let backend = Backend::script(move |mut peer| {
+            peer.request()?;
+            peer.say(format!("HTTP/1.1 {said}Content-Length: 0\r\n\r\n"))
+        });
+        let gate = gate_with("alice pull **\n", &backend);
+        let answer = gate.http().ask("GET /v2/_catalog", &[AUTH]);
+        assert_eq!(answer.status(), status, "{said}");
+        assert_eq!(
+            answer.field("www-authenticate"),
+            (status == 401).then_some("Basic realm=\"inner\"")
+        );
+    }
+    // Some have a limit of their own, and refuse a page over it.
+    let backend = Backend::script(|mut peer| {
+        while let Some(request) = peer.try_request()? {
+            let (status, body) = match request.start.contains("n=") {
+                true => ("400 Too Many", "{}"),
+                false => ("200 OK", "{\"repositories\":[\"a\",\"b\"]}"),
+            };
+            let length = body.len();
+            peer.say(format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
+            ))?;
+        }
+        Ok(())
+    });
+    let gate = gate_with("alice pull a\n", &backend);
+    let (names, _) = catalogue(&mut gate.http(), "/v2/_catalog?n=7", AUTH);
+    assert_eq!(names, ["a"]);
+}
+
+/// The time-out is the one that was set, as for any other answer.
+#[test]
+fn a_catalogue_that_does_not_come_is_given_up_when_any_answer_is() {
+    let backend = Backend::script(|peer| peer.head_and_rest());
+    let dir = Dir::new();
+    let access = dir.file("access", "alice pull a\n");
+    let args = ["--access", &access, "--backend", backend.url()];
+    let gate = Gate::start_in(dir, &[&args[..], &["--response-timeout", "1"]].concat());
+    let answer = gate.http().ask("GET /v2/_catalog", &[AUTH]);
+    assert_eq!(answer.status(), 504);
+}
+
+/// A registry that stores "slow" only when it is told to go on.
+fn slow_registry(tags: &Tags) -> Backend {
+    let tags = Arc::clone(tags);
+    Backend::script(move |mut peer| {
+        while let Some(request) = peer.try_request()? {
+            let mut words = request.start.split(' ');
+            let (method, target) = (words.next().unwrap(), words.next().unwrap().to_owned());
+            let found = tags.lock().unwrap().get(&target).cloned();
+            match (method, found) {
+                ("HEAD", Some(digest)) => peer.say(format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nDocker-Content-Digest: sha256:{digest}\r\n\r\n"
+                ))?,
+                ("HEAD", None) => peer.say("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")?,
+                ("GET", _) => peer.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?,
+                _ if request.body == b"lost" => return Ok(()),
+                _ => {
+                    if request.body == b"slow" {
+                        peer.pause()?;
+                    }
+                    tags.lock().unwrap().insert(target, sha256(&request.body));
+                    peer.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")?;
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+type Tags = Arc<Mutex<BTreeMap<String, String>>>;
+
+/// Over the bound of requests that go on without a client too: what was sent may be stored.
+#[test]
+fn who_goes_away_leaves_no_tag_to_be_moved_afterwards() {
+    const MANY: usize = 34;
+    let tags = Tags::default();
+    let backend = slow_registry(&tags);
+    let gate = gate_with("* create release/**\n", &backend);
+    let target = |number| format!("/v2/release/app/manifests/v{number}");
+    let slow = |number| {
+        let mut client = gate.http();
+        let line = format!("PUT {}", target(number));
+        client.request_with(&line, &[AUTH, "Content-Length: 4"], b"slow");
+        client
+    };
+    let gone: Vec<Client> = (0..MANY).map(slow).collect();
+    backend.wait_for_request(2 * MANY - 1);
+    // It waits for its tag, and is carried out too.
+    let waiting = slow(0);
+    let mut client = gate.http();
+    let mut meanwhile = || (0..50).for_each(|_| drop(client.ask("GET /v2/", &[AUTH])));
+    meanwhile();
+    waiting.reset();
+    gone.into_iter().for_each(Client::reset);
+    meanwhile();
+    let mut others: Vec<Client> = (0..MANY)
+        .map(|number| {
+            let mut other = gate.http();
+            let line = format!("PUT {}", target(number));
+            other.request_with(&line, &[&bob(), "Content-Length: 5"], b"other");
+            other
+        })
+        .collect();
+    meanwhile();
+    (0..=MANY).for_each(|_| backend.go());
+    for other in &mut others {
+        assert_eq!(other.answer().status(), 409);
+    }
+    let log = gate.log.wait_for_count(3 * 50 + 2 * MANY + 1);
+    let stored = log.iter().filter(|line| line.contains("/v0\" 201"));
+    assert_eq!(stored.count(), 2);
+    assert_eq!(tags.lock().unwrap().len(), MANY);
+}
+
+#[test]
+fn a_tag_whose_end_nobody_heard_of_is_taken_for_a_while() {
+    let tags = Tags::default();
+    let backend = slow_registry(&tags);
+    let dir = Dir::new();
+    let access = dir.file("access", "alice create release/**\n");
+    let args = ["--access", &access, "--backend", backend.url()];
+    let gate = Gate::start_with(dir, &[("UNHEARD_TAGS", "1")], &args);
+    let target = "/v2/release/app/manifests/v1";
+    assert_eq!(put(&mut gate.http(), target, AUTH, "lost").status(), 502);
+    let mut client = gate.http();
+    client.request_with(
+        &format!("PUT {target}"),
+        &[AUTH, "Content-Length: 5"],
+        b"other",
+    );
+    gate.http().ask("GET /v2/", &[AUTH]);
+    tags.lock()
+        .unwrap()
+        .insert(target.to_owned(), sha256(b"lost"));
+    assert_eq!(client.answer().status(), 409);
+}
+
+#[test]
+fn manifests_that_drip_take_no_more_memory_than_has_come() {
+    let registry = Registry::default();
+    let backend = registry.backend();
+    let gate = gate_with("* create release/**\n", &backend);
+    let target = "/v2/release/app/manifests/v1";
+    let dripping: Vec<Client> = (0..40)
+        .map(|number| {
+            let mut client = gate.http();
+            let (framing, piece) = match number % 2 {
+                0 => ("Transfer-Encoding: chunked", "1\r\n{\r\n"),
+                _ => ("Content-Length: 4194304", "{"),
+            };
+            client.request(&format!("PUT {target}{number}"), &[AUTH, framing]);
+            client.send(piece);
+            client
+        })
+        .collect();
+    for auth in [AUTH, &bob()] {
+        let body = "y".repeat(4 * 1024 * 1024);
+        let answer = put(&mut gate.http(), target, auth, &body);
+        assert_eq!(answer.status(), 201);
+    }
+    drop(dripping);
 }
 
 #[test]
@@ -533,7 +730,8 @@ fn a_new_file_counts_and_a_bad_one_changes_nothing() {
     assert_eq!((status("a"), status("b")), (403, 200));
     std::fs::write(&access, "alice pull a\nalice read a\n").unwrap();
     gate.messages.wait_for("a bad file", |line| {
-        line.contains("access:2: no such right: read") && line.contains("the last good one stays")
+        line.contains("access:2: the second word is no list of rights")
+            && line.contains("the last good one stays")
     });
     assert_eq!((status("a"), status("b")), (403, 200));
 }
@@ -555,7 +753,7 @@ fn faults_and_unknown_users_are_named_with_their_lines() {
     );
     let said = said.join("\n");
     for part in [
-        "access:1: no such right: read",
+        "access:1: the second word is no list of rights",
         "access:2: no line says who is in @devs",
         "--paths \"as-sent\": is refused beside access",
     ] {

@@ -186,6 +186,8 @@ fn the_token_handshake_is_played_and_a_right_that_is_missing_is_named_with_its_l
             "anonymous pull public/**\nalice pull,push,delete **\n",
             true,
         ),
+        // A page for everybody is no wound.
+        ("anonymous path /**\nalice pull,push,delete **\n", true),
         ("anonymous pull public/**\nalice pull team/**\n", false),
     ] {
         let dir = Dir::new();

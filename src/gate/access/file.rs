@@ -47,7 +47,8 @@ struct Group {
 /// What is on a line.
 enum Line {
     Nothing,
-    Group(Vec<u8>, Vec<Vec<u8>>),
+    /// Its name is known whatever is wrong with its users.
+    Group(Vec<u8>, Result<Vec<Vec<u8>>, String>),
     Grant(Subject, Granted),
 }
 
@@ -106,6 +107,10 @@ impl Reading {
                 }
                 None => {
                     let line = number;
+                    let members = members.unwrap_or_else(|message| {
+                        self.fault(number, message);
+                        Vec::new()
+                    });
                     self.groups.insert(name, Group { line, members });
                 }
             },
@@ -196,7 +201,7 @@ fn parse_line(line: &[u8]) -> Result<Line, String> {
     let rest = rest.trim_ascii_start();
     if let Some(members) = rest.strip_prefix(b"=") {
         return match subject {
-            Subject::Group(name) => Ok(Line::Group(name, members_of(members)?)),
+            Subject::Group(name) => Ok(Line::Group(name, members_of(members))),
             _ => Err("only a group has members: write \"@NAME = USER...\"".to_owned()),
         };
     }
@@ -262,6 +267,11 @@ fn members_of(text: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         members.push(member);
         rest = after.trim_ascii_start();
     }
+    if members.is_empty() {
+        return Err(
+            "a group without users: write them behind the =, or remove the line".to_owned(),
+        );
+    }
     Ok(members)
 }
 
@@ -315,7 +325,7 @@ fn unquote(text: &[u8]) -> Result<(Vec<u8>, &[u8]), String> {
 }
 
 fn granted(subject: &Subject, rights: &[u8], what: &[u8]) -> Result<Granted, String> {
-    let rights = std::str::from_utf8(rights).map_err(|_| unknown_right(rights))?;
+    let rights = std::str::from_utf8(rights).map_err(|_| UNKNOWN_RIGHT)?;
     if rights == PATH {
         return path(what).map(|path| Granted::Paths(path.to_vec()));
     }
@@ -329,23 +339,16 @@ fn granted(subject: &Subject, rights: &[u8], what: &[u8]) -> Result<Granted, Str
                         .to_owned(),
                 );
             }
-            None => return Err(unknown_right(word.as_bytes())),
+            None => return Err(UNKNOWN_RIGHT.to_owned()),
         };
     }
     repository(subject, what)?;
     Ok(Granted::Repositories(all, what.to_vec()))
 }
 
-fn unknown_right(word: &[u8]) -> String {
-    let is_word = !word.is_empty() && word.iter().all(u8::is_ascii_alphabetic) && word.len() <= 16;
-    let which = match is_word {
-        true => format!("no such right: {}", shown(word)),
-        false => "the second word is no list of rights".to_owned(),
-    };
-    format!(
-        "{which}; they are pull, push, create, delete and path, with commas and no blanks between"
-    )
-}
+/// It is not repeated: whoever has named another file by mistake may have a secret there.
+const UNKNOWN_RIGHT: &str = "the second word is no list of rights: they are pull, push, create, delete and path, with commas and no \
+                             blanks between";
 
 /// Whether a pattern can match the name of a repository.
 fn repository(subject: &Subject, pattern: &[u8]) -> Result<(), String> {
@@ -372,10 +375,9 @@ fn repository(subject: &Subject, pattern: &[u8]) -> Result<(), String> {
                 );
             }
             Component::Glob(text) => {
-                let is_fit = |byte: &u8| {
-                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-*".contains(byte)
-                };
-                if !text.iter().all(is_fit) {
+                // Where a letter stands for each `*` it is a component, or no other text makes one of it.
+                let text = std::str::from_utf8(text).map(|text| text.replace('*', "a"));
+                if !text.is_ok_and(|text| registry::is_name_component(&text)) {
                     return Err(NO_REPOSITORY.to_owned());
                 }
             }
@@ -416,6 +418,11 @@ fn path(pattern: &[u8]) -> Result<&[u8], String> {
         return Err(
             "what is under /v2/ is granted with pull, push, create and delete; with path only extensions are, as in /v2/_x/**"
                 .to_owned(),
+        );
+    }
+    if std::str::from_utf8(pattern).is_ok_and(registry::is_api_in_disguise) {
+        return Err(
+            "no such path is let through: it could be taken for one of the registry's".to_owned(),
         );
     }
     Ok(path)

@@ -31,10 +31,10 @@ fn each_fault_says_what_is_wrong() {
         ("alice pull a b", "three words"),
         ("alice pull, push a", "three words"),
         ("alice pull #a", "three words"),
-        ("alice read a", "no such right: read; they are pull"),
-        ("alice pull,write a", "no such right: write"),
+        ("alice read a", "no list of rights: they are pull"),
+        ("alice pull,write a", "no list of rights"),
         ("alice pull,,push a", "no list of rights"),
-        ("alice PULL a", "no such right: PULL"),
+        ("alice PULL a", "no list of rights"),
         ("alice p\u{1b}[2J a", "no list of rights"),
         ("alice pull,path /a", "path stands alone"),
         ("alice path ui", "begins with a slash"),
@@ -57,6 +57,14 @@ fn each_fault_says_what_is_wrong() {
         ("alice pull team:v1", "no repository"),
         ("alice pull team/A*", "no repository"),
         ("alice pull team**", "whole components"),
+        ("alice pull a..b*", "no repository"),
+        ("alice pull -*", "no repository"),
+        ("alice pull *_", "no repository"),
+        ("alice pull _*/**", "no repository"),
+        ("alice path /V2/**", "could be taken for"),
+        ("alice path /v2;x/*", "could be taken for"),
+        ("@devs =", "a group without users"),
+        ("@devs = # alice", "a group without users"),
         ("alice pull ***", "whole components"),
         ("alice pull x-${user}/a", "a whole component"),
         ("alice pull ${group}/a", "a whole component"),
@@ -105,6 +113,20 @@ fn all_faults_are_named_at_once_and_in_their_order() {
         .map(|(line, _)| line)
         .collect();
     assert_eq!(lines, [2, 5, 6]);
+    // A faulty group is one all the same, and what was meant for another file is repeated nowhere.
+    let faults = faults_of(
+        "@devs = *\n@devs pull a\nbob secretpw team\n",
+        OtherGroups::None,
+    );
+    assert_eq!(
+        faults.iter().map(|(line, _)| *line).collect::<Vec<_>>(),
+        [1, 3]
+    );
+    assert!(
+        faults
+            .iter()
+            .all(|(_, message)| !message.contains("secretpw"))
+    );
     for text in ["", "# nothing\n", "@devs = alice\n"] {
         let faults = faults_of(text, OtherGroups::None);
         assert!(matches!(&*faults, [(0, message)] if message.contains("no line in it grants")));

@@ -7,4 +7,6 @@ mod query;
 mod route;
 
 pub use query::{BadQuery, Mount, Page, form_encoded, tags_of};
-pub use route::{Action, Digest, Reference, Route, is_name, is_name_component, is_tag};
+pub use route::{
+    Action, Digest, Reference, Route, is_api_in_disguise, is_name, is_name_component, is_tag,
+};

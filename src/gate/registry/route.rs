@@ -239,6 +239,21 @@ pub fn is_name_component(text: &str) -> bool {
     }
 }
 
+/// Whether a path outside the API is one that somebody behind the gate could take for a path of it, or for its catalogue: there are
+/// servers that cut a segment at a `;`, and some that do not tell capitals from others.
+pub fn is_api_in_disguise(path: &str) -> bool {
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/');
+    let plain = |segment: &str| {
+        let end = segment.find([';', '%']).unwrap_or(segment.len());
+        segment.get(..end).unwrap_or(segment).to_ascii_lowercase()
+    };
+    let Some(first) = segments.next() else {
+        return false;
+    };
+    let is_catalog = |segment: &str| plain(segment) == "_catalog";
+    plain(first) == "v2" && (first != "v2" || segments.next().is_some_and(is_catalog))
+}
+
 /// What a manifest can be called.
 pub fn is_tag(text: &str) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';

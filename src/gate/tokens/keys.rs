@@ -19,8 +19,33 @@ const KEY: usize = 32;
 const LARGEST: u64 = 1024;
 /// Before the sealed text, in bytes.
 const NONCE: usize = 12;
-/// What a token is, so that nothing else that was sealed by the same key can be taken for one, and the version of its form.
-const KIND: &[u8] = b"portreeve token 1";
+/// What is sealed, so that nothing else that was sealed by the same key can be taken for it, and the version of its form.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Who somebody is.
+    Token,
+    /// Behind which name a catalogue goes on.
+    Cursor,
+}
+
+impl Kind {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Kind::Token => b"portreeve token 1",
+            Kind::Cursor => b"portreeve cursor 1",
+        }
+    }
+
+    /// What it begins with: what does not is told apart without being opened. No name of a repository begins with a `~`.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            // "pr1" in base64.
+            Kind::Token => "cHIx",
+            Kind::Cursor => "~",
+        }
+    }
+}
+
 /// Nothing that was sealed is longer: what is, is not looked at.
 const LONGEST: usize = 16 * 1024;
 
@@ -64,19 +89,22 @@ impl TokenKeys {
         }
     }
 
-    /// A token, as it stands in a field: without dots, which some clients take for another kind.
-    pub fn seal(&self, claims: &[u8]) -> Option<String> {
+    /// Something sealed, as it stands in a field: without dots, which some clients take for another kind of token.
+    pub fn seal(&self, kind: Kind, claims: &[u8]) -> Option<String> {
         let key = self.0.first()?;
         let mut sealed = claims.to_vec();
         let nonce = key
-            .seal_in_place_append_tag(Aad::from(KIND), &mut sealed)
+            .seal_in_place_append_tag(Aad::from(kind.name()), &mut sealed)
             .ok()?;
         let token = [&nonce.as_ref()[..], &sealed].concat();
-        Some(URL_SAFE_NO_PAD.encode(token))
+        let mut text = kind.prefix().to_owned();
+        URL_SAFE_NO_PAD.encode_string(token, &mut text);
+        Some(text)
     }
 
-    /// What is in a token that one of the keys has sealed.
-    pub fn open(&self, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    /// What is in something that one of the keys has sealed.
+    pub fn open(&self, kind: Kind, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let token = token.strip_prefix(kind.prefix().as_bytes())?;
         if token.len() > LONGEST {
             return None;
         }
@@ -84,17 +112,21 @@ impl TokenKeys {
         let (last, others) = self.0.split_last()?;
         others
             .iter()
-            .find_map(|key| opened(key, bytes.clone()))
+            .find_map(|key| opened(key, kind, bytes.clone()))
             // Most have one key, and need no copy.
-            .or_else(|| opened(last, std::mem::take(&mut bytes)))
+            .or_else(|| opened(last, kind, std::mem::take(&mut bytes)))
     }
 }
 
-fn opened(key: &RandomizedNonceKey, mut bytes: Zeroizing<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
+fn opened(
+    key: &RandomizedNonceKey,
+    kind: Kind,
+    mut bytes: Zeroizing<Vec<u8>>,
+) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, sealed) = bytes.split_at_mut_checked(NONCE)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let length = key
-        .open_in_place(nonce, Aad::from(KIND), sealed)
+        .open_in_place(nonce, Aad::from(kind.name()), sealed)
         .ok()?
         .len();
     bytes.truncate(NONCE + length);

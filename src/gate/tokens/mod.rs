@@ -10,7 +10,7 @@ mod keys;
 
 pub use challenge::{Challenge, Error, Scope};
 pub use claims::{Claims, Who, lifetime};
-pub use keys::{KeyFault, TokenKeys};
+pub use keys::{KeyFault, Kind, TokenKeys};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

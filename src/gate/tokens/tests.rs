@@ -21,37 +21,50 @@ fn a_token_says_who_and_until_when_to_whoever_has_the_key() {
         Who::Credentials(Zeroizing::new(b"Basic YTpi".to_vec())),
     ] {
         let claims = Claims::new(who, 1_000);
-        let token = keys.seal(&claims.encode()).unwrap();
+        let token = keys.seal(Kind::Token, &claims.encode()).unwrap();
         assert!(
             token
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)),
             "{token}"
         );
-        let opened = keys.open(token.as_bytes()).unwrap();
+        let opened = keys.open(Kind::Token, token.as_bytes()).unwrap();
         let read = Claims::decode(&opened).unwrap();
         assert_eq!(read, claims);
         for (now, holds) in [(0, true), (4_600, true), (5_199, true), (5_200, false)] {
             assert_eq!(read.holds(now), holds, "{now}");
         }
-        assert_ne!(token, keys.seal(&claims.encode()).unwrap());
+        assert_ne!(token, keys.seal(Kind::Token, &claims.encode()).unwrap());
     }
 }
 
 #[test]
 fn what_is_forged_cut_or_of_another_key_does_not_open() {
     let keys = TokenKeys::random().unwrap();
-    let token = keys.seal(&Claims::new(alice(), 0).encode()).unwrap();
+    let token = keys
+        .seal(Kind::Token, &Claims::new(alice(), 0).encode())
+        .unwrap();
     let bytes = token.as_bytes();
     for at in 0..bytes.len() {
         let mut forged = bytes.to_vec();
         forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
-        assert!(keys.open(&forged).is_none(), "{at}");
-        assert!(keys.open(&bytes[..at]).is_none(), "{at}");
+        assert!(keys.open(Kind::Token, &forged).is_none(), "{at}");
+        assert!(keys.open(Kind::Token, &bytes[..at]).is_none(), "{at}");
     }
-    assert!(TokenKeys::random().unwrap().open(bytes).is_none());
+    assert!(
+        TokenKeys::random()
+            .unwrap()
+            .open(Kind::Token, bytes)
+            .is_none()
+    );
+    // What is sealed for one end is nothing for another.
+    let cursor = token.replacen(Kind::Token.prefix(), Kind::Cursor.prefix(), 1);
+    assert!(keys.open(Kind::Cursor, cursor.as_bytes()).is_none());
+    let cursor = keys.seal(Kind::Cursor, b"team/app").unwrap();
+    let opened = keys.open(Kind::Cursor, cursor.as_bytes());
+    assert_eq!(opened.as_deref(), Some(&b"team/app".to_vec()));
     for odd in [&b""[..], b"=", b"a.b.c", b"\xff", &[b'A'; 20_000]] {
-        assert!(keys.open(odd).is_none());
+        assert!(keys.open(Kind::Token, odd).is_none());
     }
     for odd in [
         &b""[..],
@@ -71,21 +84,27 @@ fn the_first_key_seals_and_all_open() {
     let before = TokenKeys::load(&[&old], true).unwrap();
     let mode = std::fs::metadata(&old).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let token = before.seal(b"x").unwrap();
+    let token = before.seal(Kind::Token, b"x").unwrap();
     let rotated = TokenKeys::load(&[&new, &old], true).unwrap();
     assert_eq!(
-        rotated.open(token.as_bytes()).as_deref(),
+        rotated.open(Kind::Token, token.as_bytes()).as_deref(),
         Some(&b"x".to_vec())
     );
     assert!(
         before
-            .open(rotated.seal(b"y").unwrap().as_bytes())
+            .open(
+                Kind::Token,
+                rotated.seal(Kind::Token, b"y").unwrap().as_bytes()
+            )
             .is_none()
     );
     let elsewhere = TokenKeys::load(&[&new], true).unwrap();
     assert!(
         elsewhere
-            .open(rotated.seal(b"y").unwrap().as_bytes())
+            .open(
+                Kind::Token,
+                rotated.seal(Kind::Token, b"y").unwrap().as_bytes()
+            )
             .is_some()
     );
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 2);
