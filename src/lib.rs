@@ -26,6 +26,7 @@ pub mod may;
 pub mod passwd;
 pub mod server;
 
+pub mod acme;
 pub mod connection;
 
 pub mod gate;

@@ -1,4 +1,4 @@
-//! JSON that somebody else wrote (RFC 8259), as far as anything of it is wanted: a list of strings in an object.
+//! JSON that somebody else wrote (RFC 8259): a list of strings in an object, without keeping all else, or the whole.
 //!
 //! Strict, and bounded in depth: what is no JSON has nothing in it. All of it is hostile.
 
@@ -18,6 +18,52 @@ pub(crate) fn strings_of(json: &[u8], member: &str) -> Option<Vec<String>> {
     })?;
     reader.blanks();
     found.filter(|_| reader.0.is_empty())
+}
+
+/// A value. Numbers are of no use to anybody here but as what they are not: a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Json {
+    /// `null`, a number, `true` or `false`.
+    Other,
+    Text(String),
+    List(Vec<Json>),
+    /// Its members, in their order.
+    Object(Vec<(String, Json)>),
+}
+
+impl Json {
+    /// The value of a whole text.
+    pub(crate) fn parse(json: &[u8]) -> Option<Json> {
+        let mut reader = Reader(std::str::from_utf8(json).ok()?);
+        let value = reader.value(DEEPEST)?;
+        reader.blanks();
+        reader.0.is_empty().then_some(value)
+    }
+
+    /// A member of an object; of two by one name the last.
+    pub(crate) fn get(&self, name: &str) -> Option<&Json> {
+        let Json::Object(members) = self else {
+            return None;
+        };
+        let mut named = members.iter().rev().filter(|(key, _)| key == name);
+        named.next().map(|(_, value)| value)
+    }
+
+    /// A member that is a text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name)? {
+            Json::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The elements of a member that is a list; none of anything else.
+    pub(crate) fn list(&self, name: &str) -> &[Json] {
+        match self.get(name) {
+            Some(Json::List(elements)) => elements,
+            _ => &[],
+        }
+    }
 }
 
 /// What is still to be read.
@@ -115,6 +161,36 @@ impl Reader<'_> {
         String::from_utf16(&units).ok()
     }
 
+    /// Any value, kept.
+    fn value(&mut self, depth: usize) -> Option<Json> {
+        let below = depth.checked_sub(1)?;
+        self.blanks();
+        Some(match self.0.as_bytes().first()? {
+            b'"' => Json::Text(self.string()?),
+            b'{' => {
+                let mut members = Vec::new();
+                self.object(&mut |key, reader| {
+                    members.push((key.to_owned(), reader.value(below)?));
+                    Some(())
+                })?;
+                Json::Object(members)
+            }
+            b'[' => {
+                let mut elements = Vec::new();
+                self.expect("[")?;
+                self.elements("]", &mut |reader| {
+                    elements.push(reader.value(below)?);
+                    Some(())
+                })?;
+                Json::List(elements)
+            }
+            _ => {
+                self.skip(depth)?;
+                Json::Other
+            }
+        })
+    }
+
     /// Any value.
     fn skip(&mut self, depth: usize) -> Option<()> {
         let depth = depth.checked_sub(1)?;
@@ -180,5 +256,21 @@ mod tests {
             "]".repeat(100_000)
         );
         assert_eq!(of(&deep), None);
+        assert_eq!(Json::parse(deep.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_whole_value_is_kept() {
+        let json = Json::parse(br#" {"a":"b","n":1,"l":["x",{"y":null}],"a":"c"} "#);
+        let json = json.as_ref();
+        assert_eq!(json.and_then(|json| json.text("a")), Some("c"));
+        assert_eq!(json.and_then(|json| json.text("n")), None);
+        let list = json.map_or(&[][..], |json| json.list("l"));
+        assert_eq!(list.first(), Some(&Json::Text("x".to_owned())));
+        let inner = list.get(1).and_then(|inner| inner.get("y"));
+        assert_eq!(inner, Some(&Json::Other));
+        for odd in ["", "{", "[1,]", "{} x", "\"a"] {
+            assert_eq!(Json::parse(odd.as_bytes()), None, "{odd}");
+        }
     }
 }

@@ -5,7 +5,7 @@ mod json;
 mod json_read;
 
 pub(crate) use json::Object;
-pub(crate) use json_read::strings_of;
+pub(crate) use json_read::{Json, strings_of};
 
 /// As lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
