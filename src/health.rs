@@ -49,12 +49,16 @@ fn ask(settings: &Settings) -> Result<(), String> {
             Err(error) => Err(format!("{}: {error}", admin.value)),
         };
     }
-    let Some(first) = settings.listen.first() else {
+    let mut served = settings.listen.iter();
+    let first = served.find(|listen| !matches!(listen.value, Listen::Redirect(_)));
+    let Some(first) = first else {
         return Err("there is no listener to ask".into());
     };
     // Any answer is one of a gate that is well; a 401 most of all.
     let status = match &first.value {
-        Listen::Http(place) => connect(place).and_then(|stream| request(stream, "/v2/")),
+        Listen::Http(place) | Listen::Redirect(place) => {
+            connect(place).and_then(|stream| request(stream, "/v2/"))
+        }
         Listen::Https(place) => connect(place)
             .and_then(secure)
             .and_then(|stream| request(stream, "/v2/")),

@@ -6,7 +6,8 @@ _portreeve() {
     local commands="serve auth check passwd cert health doctor may"
     local everywhere="--help
         --config --listen --insecure-http --htpasswd --realm --guesses --guesses-exempt --tls-cert --tls-key
-        --tls-self-signed --tls-name --trusted-proxy --max-requests --workers --max-connections --max-connections-per-address
+        --tls-self-signed --tls-name --acme --acme-dir --acme-directory --acme-email --acme-ca --acme-profile
+        --trusted-proxy --max-requests --workers --max-connections --max-connections-per-address
         --header-timeout
         --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log"
     local serve="
@@ -21,12 +22,12 @@ _portreeve() {
     [[ $previous = "=" ]] && previous=${COMP_WORDS[COMP_CWORD - 2]}
     COMPREPLY=()
     case $previous in
-    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key | --ca | --access | --token-key)
+    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key | --acme-ca | --ca | --access | --token-key)
         compopt -o filenames
         COMPREPLY=($(compgen -f -- "$word"))
         return
         ;;
-    --tls-self-signed)
+    --tls-self-signed | --acme-dir)
         compopt -o filenames
         COMPREPLY=($(compgen -d -- "$word"))
         return

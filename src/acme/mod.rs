@@ -5,11 +5,16 @@
 //! What the authority says is believed as far as it must be, and bounded; its words reach people escaped.
 
 mod account;
+mod authority;
+mod keeper;
 mod order;
+mod renewal;
 mod session;
+mod state;
 
 pub use account::AccountKey;
-pub use order::{Challenge, Wish, obtain};
+pub use keeper::{Answers, Keeper, Plan};
+pub use order::{Challenge, Way, Wish, obtain};
 pub use session::{Http, Reply, Trouble};
 
 #[cfg(test)]

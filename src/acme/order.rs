@@ -26,15 +26,39 @@ pub struct Wish<'a> {
     pub name: &'a str,
     /// Where the authority may write to.
     pub email: Option<&'a str>,
+    /// How the name is to be looked at.
+    pub way: Way,
     /// The kind of certificate, where the authority has kinds.
     pub profile: Option<&'a str>,
     /// PKCS#10 for the name, DER.
     pub request: &'a [u8],
 }
 
-/// What has to be shown at the name until the authority has seen it (RFC 8737).
+/// How the authority looks at a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By TLS, on the port of all clients (RFC 8737).
+    Tls,
+    /// In the clear, on port 80 (RFC 8555, 8.3).
+    Clear,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Way::Tls => "tls-alpn-01",
+            Way::Clear => "http-01",
+        }
+    }
+}
+
+/// What has to be shown at the name until the authority has seen it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
+    /// What it is called: letters, digits, - and _ alone.
+    pub token: String,
+    /// What is shown in the clear.
+    pub authorization: String,
     /// What the certificate of the challenge holds.
     pub digest: [u8; 32],
 }
@@ -74,7 +98,7 @@ pub fn obtain(
                 "the authority does not say what is to be shown",
             ));
         };
-        authorize(&mut session, key, url, show, wait)?;
+        authorize(&mut session, key, (url, wish.way), show, wait)?;
     }
     let order = until(&mut session, &place, "the order", wait, |order| {
         matches!(order.text("status"), Some("ready" | "valid"))
@@ -131,7 +155,7 @@ fn ordered(session: &Session<'_>, wish: Wish<'_>) -> Result<String, Trouble> {
 fn authorize(
     session: &mut Session<'_>,
     key: &AccountKey,
-    url: &str,
+    (url, way): (&str, Way),
     show: &mut dyn FnMut(&Challenge) -> Result<(), String>,
     wait: &mut dyn FnMut(Duration),
 ) -> Result<(), Trouble> {
@@ -140,21 +164,27 @@ fn authorize(
         return Ok(());
     }
     let mut challenges = authorization.list("challenges").iter();
-    let challenge = challenges.find(|challenge| challenge.text("type") == Some("tls-alpn-01"));
+    let challenge = challenges.find(|challenge| challenge.text("type") == Some(way.name()));
     let challenge = challenge.ok_or_else(|| {
-        Trouble::new(
-            "the authority does not offer tls-alpn-01 for this name, and nothing else is done here",
-        )
+        Trouble::new(format!(
+            "the authority does not offer {} for this name",
+            way.name()
+        ))
     })?;
     let place = address(challenge, "url", "the challenge")?;
     let token = challenge.text("token").filter(|token| {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        !token.is_empty() && token.len() <= 512 && token.bytes().all(fits)
+        !token.is_empty() && token.len() <= 128 && token.bytes().all(fits)
     });
     let token = token.ok_or_else(|| Trouble::new("the challenge has no token"))?;
-    let shown = digest(&SHA256, key.authorization(token).as_bytes());
-    let digest = shown.as_ref().try_into().unwrap_or_default();
-    show(&Challenge { digest }).map_err(Trouble::new)?;
+    let authorization = key.authorization(token);
+    let shown = digest(&SHA256, authorization.as_bytes());
+    show(&Challenge {
+        token: token.to_owned(),
+        authorization,
+        digest: shown.as_ref().try_into().unwrap_or_default(),
+    })
+    .map_err(Trouble::new)?;
     session.ask(&place, "{}", "the challenge")?;
     until(session, url, "the authorization", wait, |authorization| {
         authorization.text("status") == Some("valid")

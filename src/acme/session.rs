@@ -42,6 +42,8 @@ pub struct Trouble {
     pub words: String,
     /// How long the authority wants to be left alone.
     pub retry_after: Option<Duration>,
+    /// Whether the authority was there.
+    pub was_heard: bool,
 }
 
 impl Trouble {
@@ -49,6 +51,7 @@ impl Trouble {
         Trouble {
             words: words.into(),
             retry_after: None,
+            was_heard: true,
         }
     }
 }
@@ -218,6 +221,8 @@ pub(super) fn refused(reply: &Reply, what: &str) -> Trouble {
     Trouble {
         words: said,
         retry_after: reply.retry_after,
+        // Of its own making, and over when it is.
+        was_heard: reply.status < 500,
     }
 }
 
@@ -253,7 +258,7 @@ pub(super) fn words(text: &str) -> String {
     escape::shown(escape::cut(text.as_bytes(), LONGEST_WORDS))
 }
 
-fn is_address(url: &str) -> bool {
+pub(super) fn is_address(url: &str) -> bool {
     let is_visible = |byte: u8| byte.is_ascii_graphic();
     url.starts_with("https://") && url.len() <= 2_048 && url.bytes().all(is_visible)
 }
@@ -264,6 +269,9 @@ fn is_nonce(nonce: &str) -> bool {
     !nonce.is_empty() && nonce.len() <= 1_024 && nonce.bytes().all(fits)
 }
 
-fn unreachable(why: &str) -> Trouble {
-    Trouble::new(format!("the authority cannot be asked: {why}"))
+pub(super) fn unreachable(why: &str) -> Trouble {
+    Trouble {
+        was_heard: false,
+        ..Trouble::new(format!("the authority cannot be asked: {why}"))
+    }
 }

@@ -138,6 +138,7 @@ fn wish() -> Wish<'static> {
         directory: "https://ca.example/dir",
         name: "registry.example",
         email: Some("ops@example.com"),
+        way: Way::Tls,
         profile: None,
         request: b"csr",
     }

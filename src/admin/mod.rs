@@ -23,7 +23,7 @@ use tiny_http::{HTTPVersion, Header, Response};
 use crate::config;
 use crate::connection::Service;
 use crate::http::{RequestHead, Version};
-use crate::metrics::{self, BackendStanding, BackendState};
+use crate::metrics::{self, BackendStanding, BackendState, CertificateStanding};
 use crate::net::{Host, HostPort};
 use crate::stream::{SocketFile, bind_unix};
 use clients::{Clients, LONGEST_HEAD, Reply, Unfit};
@@ -236,13 +236,18 @@ fn find_out(service: &Service, asked: &Receiver<()>, find: &Sender<Answer>, wake
 
 fn readiness(service: &Service) -> Answer {
     match service.ready() {
-        Ok(()) => Answer::plain(200, with_others(&service.mode.backends())),
+        Ok(()) => {
+            let shown = service.certificates.as_ref();
+            let shown = shown.map(|shown| shown.standing()).unwrap_or_default();
+            Answer::plain(200, with_others(&service.mode.backends(), &shown))
+        }
         Err(reason) => Answer::plain(503, reason),
     }
 }
 
-/// One backend is enough to be ready; what is not up is named all the same.
-fn with_others(backends: &[BackendStanding]) -> String {
+/// One backend is enough to be ready, and an authority that looks for a challenge must find somebody; what is not up and not there
+/// yet is named all the same.
+fn with_others(backends: &[BackendStanding], certificates: &[CertificateStanding]) -> String {
     let mut text = "ready".to_owned();
     for backend in backends {
         if backend.state != BackendState::Up {
@@ -251,6 +256,13 @@ fn with_others(backends: &[BackendStanding]) -> String {
                 backend.url,
                 backend.state.text()
             ));
+        }
+    }
+    for certificate in certificates {
+        if let Some(awaited) = &certificate.awaited {
+            let name = certificate.names.first().map_or("", String::as_str);
+            text.push('\n');
+            text.push_str(&awaited.words(name));
         }
     }
     text

@@ -180,6 +180,7 @@ fn certificates(html: &mut Html, standing: &metrics::Standing) {
             .not_after
             .map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
         let class = match left {
+            _ if certificate.awaited.is_some() => "bad",
             Some(Duration::ZERO) => "bad",
             Some(left) if left < SOON => "fair",
             Some(_) => "good",
@@ -203,6 +204,14 @@ fn certificates(html: &mut Html, standing: &metrics::Standing) {
                 left.as_secs() / DAY
             )),
             _ => html.text("until an unknown date"),
+        }
+        if let Some(awaited) = &certificate.awaited {
+            let name = certificate.names.first().map_or("", String::as_str);
+            html.text(&format!("; {}", awaited.words(name)));
+            if let Some(then) = awaited.next_try {
+                let left = then.duration_since(SystemTime::now()).unwrap_or_default();
+                html.text(&format!(", tried again in {} s", left.as_secs()));
+            }
         }
         html.raw("</small></span></li>");
     }

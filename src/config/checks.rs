@@ -67,8 +67,8 @@ pub(super) fn listen_fault(
              something in front ends TLS",
         )),
         Listen::Https(_) if !has_certificate => Some(listen.fault(
-            "https:// needs a certificate: --tls-cert FILE and --tls-key FILE, or --tls-self-signed DIR for trials \
-             and closed networks",
+            "https:// needs a certificate: --tls-cert FILE and --tls-key FILE, --acme NAME to have one made, or --tls-self-signed \
+             DIR for trials and closed networks",
         )),
         _ => None,
     }
@@ -105,6 +105,40 @@ pub(super) fn certificate_faults(
         _ => faults.extend(names.iter().map(|name| {
             name.fault("means something only with tls-self-signed; a tls-cert has its names in it")
         })),
+    }
+    faults
+}
+
+pub(super) fn acme_faults<'a>(
+    names: &[Placed<String>],
+    has_dir: bool,
+    self_signed: Option<&Placed<PathBuf>>,
+    others: impl IntoIterator<Item = Option<&'a Origin>>,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let Some(first) = names.first() else {
+        let stray = others.into_iter().flatten();
+        let stray = stray.filter(|origin| *origin.place() != Place::Default);
+        return stray
+            .map(|origin| {
+                origin.fault(
+                    "means something only with acme, which names what to have a certificate for",
+                )
+            })
+            .collect();
+    };
+    if !has_dir {
+        faults.push(first.fault("needs acme-dir DIR, where its certificate and key are kept"));
+    }
+    if let Some(dir) = self_signed {
+        faults.push(dir.fault(
+            "either this or acme, not both: the authority's certificates are believed by all",
+        ));
+    }
+    for (at, name) in names.iter().enumerate() {
+        if names.iter().take(at).any(|other| other.value == name.value) {
+            faults.push(name.fault("twice"));
+        }
     }
     faults
 }

@@ -21,6 +21,8 @@ pub enum Listen {
     Http(HostPort),
     /// In the clear on a Unix socket.
     Unix(PathBuf),
+    /// In the clear, where everybody is sent to `https://`.
+    Redirect(HostPort),
 }
 
 impl FromStr for Listen {
@@ -29,11 +31,17 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Listen, String> {
         const FORM: Form = Form {
             refusal: "not a listener",
-            forms: "https://ADDR:PORT, http://ADDR:PORT or unix:PATH",
+            forms: "https://ADDR:PORT, http://ADDR:PORT, redirect://ADDR:PORT or unix:PATH",
             scheme: "https",
             host: Some("[::]"),
             is_good: |text| text.parse::<Listen>().is_ok(),
         };
+        if let Some(place) = text.strip_prefix("redirect://") {
+            return match format!("http://{place}").parse()? {
+                Listen::Http(place) => Ok(Listen::Redirect(place)),
+                _ => Err(FORM.refuse(text)),
+            };
+        }
         let (tls, host_port) = match Parts::split(text, &FORM)? {
             Parts::Unix(path) => return Ok(Listen::Unix(path)),
             Parts::Http {
@@ -61,6 +69,7 @@ impl fmt::Display for Listen {
             Listen::Https(host_port) => write!(f, "https://{host_port}"),
             Listen::Http(host_port) => write!(f, "http://{host_port}"),
             Listen::Unix(path) => write!(f, "unix:{}", path.display()),
+            Listen::Redirect(host_port) => write!(f, "redirect://{host_port}"),
         }
     }
 }

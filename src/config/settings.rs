@@ -59,6 +59,8 @@ pub struct Settings {
     pub tls_self_signed: Option<Placed<PathBuf>>,
     /// Further names and addresses for that certificate, without brackets, in lower case.
     pub tls_names: Vec<String>,
+    /// Names whose certificates come from an authority.
+    pub acme: Option<Acme>,
     /// Peers whose forwarded fields are believed.
     pub trusted_proxies: Vec<Cidr>,
     /// What the backend sees of the credentials.
@@ -94,6 +96,23 @@ pub struct Pair {
     pub cert: Placed<PathBuf>,
     /// PEM.
     pub key: Placed<PathBuf>,
+}
+
+/// Certificates of an ACME authority.
+#[derive(Debug, Clone)]
+pub struct Acme {
+    /// DNS names in lower case; at least one.
+    pub names: Vec<String>,
+    /// Where everything is kept.
+    pub state: Placed<PathBuf>,
+    /// `https://`, the authority's directory.
+    pub directory: String,
+    /// Where the authority may write to.
+    pub email: Option<String>,
+    /// What the authority must chain to; the system's roots if none.
+    pub ca: Option<Placed<PathBuf>>,
+    /// The kind of certificate.
+    pub profile: Option<String>,
 }
 
 /// How long things may take; each at least a second.
@@ -173,6 +192,12 @@ impl Settings {
         let keys = read.many(Id::tls_key, values::path);
         let tls_self_signed = read.optional(Id::tls_self_signed, values::path);
         let tls_names = read.many(Id::tls_name, values::name);
+        let acme = read.many(Id::acme, values::acme_name);
+        let acme_dir = read.optional(Id::acme_dir, values::path);
+        let acme_directory = read.optional_with_default(Id::acme_directory, values::https_url);
+        let acme_email = read.optional(Id::acme_email, values::email);
+        let acme_ca = read.optional(Id::acme_ca, values::path);
+        let acme_profile = read.optional(Id::acme_profile, values::profile);
         let trusted_proxies: Vec<Placed<Cidr>> = read.many(Id::trusted_proxy, str::parse);
         let backend_authorization =
             read.one(Id::backend_authorization, values::backend_authorization);
@@ -232,9 +257,12 @@ impl Settings {
         let has_certificate = !certs.is_empty()
             || !keys.is_empty()
             || tls_self_signed.is_some()
-            || ["tls-cert", "tls-key", "tls-self-signed"]
+            || !acme.is_empty()
+            || ["tls-cert", "tls-key", "tls-self-signed", "acme"]
                 .into_iter()
                 .any(wrong);
+        let acme_is_wrong = wrong("acme");
+        let has_acme_dir = acme_dir.is_some() || wrong("acme-dir");
         let have = checks::Have {
             backend: !backend.is_empty() || wrong("backend"),
             htpasswd: htpasswd.is_some() || wrong("htpasswd"),
@@ -286,6 +314,21 @@ impl Settings {
                 tls_self_signed.as_ref(),
                 &tls_names,
             ));
+            let of_acme = [
+                acme_dir.as_ref().map(|dir| &dir.origin),
+                Some(&acme_directory.origin),
+                acme_email.as_ref().map(|email| &email.origin),
+                acme_ca.as_ref().map(|ca| &ca.origin),
+                acme_profile.as_ref().map(|profile| &profile.origin),
+            ];
+            if !acme_is_wrong {
+                faults.extend(checks::acme_faults(
+                    &acme,
+                    has_acme_dir,
+                    tls_self_signed.as_ref(),
+                    of_acme,
+                ));
+            }
             faults.extend(
                 admin
                     .iter()
@@ -322,6 +365,14 @@ impl Settings {
                 .collect(),
             tls_self_signed,
             tls_names: tls_names.into_iter().map(|name| name.value).collect(),
+            acme: acme_dir.filter(|_| !acme.is_empty()).map(|state| Acme {
+                names: acme.into_iter().map(|name| name.value).collect(),
+                state,
+                directory: acme_directory.value,
+                email: acme_email.map(|email| email.value),
+                ca: acme_ca,
+                profile: acme_profile.map(|profile| profile.value),
+            }),
             trusted_proxies: trusted_proxies
                 .into_iter()
                 .map(|network| network.value)

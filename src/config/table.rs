@@ -19,7 +19,7 @@ macro_rules! with_settings {
             config "FILE" ~ "none",
                 "read settings from FILE too, one `name value` a line; a flag or a variable wins over it";
             listen "URL..." = "https://[::]:443",
-                "where to accept clients: https://ADDR:PORT, http://ADDR:PORT on a loopback address, or unix:PATH";
+                "where to accept clients: https://ADDR:PORT, http://ADDR:PORT on a loopback address, unix:PATH, or redirect://ADDR:PORT to send all to https://";
             insecure_http "yes|no" = "no",
                 "allow http:// on any address, because something in front of it ends TLS";
             backend "URL..." ~ "required",
@@ -58,6 +58,18 @@ macro_rules! with_settings {
                 "instead of a certificate: make a private CA and a server certificate, and keep and renew them in DIR";
             tls_name "NAME..." ~ "none",
                 "a further name or address for the certificate of --tls-self-signed";
+            acme "NAME..." ~ "none",
+                "have a certificate for this name from an ACME authority, whose terms you agree to, and have it renewed";
+            acme_dir "DIR" ~ "required with --acme",
+                "where the account, keys and certificates of --acme are kept; several gates may share it";
+            acme_directory "URL" = "https://acme-v02.api.letsencrypt.org/directory",
+                "the directory of the authority";
+            acme_email "ADDRESS" ~ "none",
+                "where the authority may write to";
+            acme_ca "FILE" ~ "the system's roots",
+                "PEM certificates that the authority must chain to";
+            acme_profile "NAME" ~ "the authority's choice",
+                "the kind of certificate to ask for, where the authority has several";
             trusted_proxy "CIDR..." ~ "none",
                 "peers whose X-Forwarded-For, X-Real-IP, X-Forwarded-Proto and X-Forwarded-Host are believed";
             backend_authorization "drop|user|pass" = "drop",

@@ -75,6 +75,50 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A name that an authority signs for after a challenge at the name itself.
+pub(crate) fn acme_name(text: &str) -> Result<String, String> {
+    let name = name(text)?;
+    if name.starts_with("*.") {
+        return Err(
+            "a wildcard name has to be proved by DNS, which is not done here; write each name"
+                .to_owned(),
+        );
+    }
+    match name.parse::<IpAddr>() {
+        Ok(_) => Err("an address, and certificates are had for names alone".to_owned()),
+        Err(_) => Ok(name),
+    }
+}
+
+/// The address of something that is reached by TLS.
+pub(crate) fn https_url(text: &str) -> Result<String, String> {
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    match text.strip_prefix("https://") {
+        Some(rest) if is_visible && !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err("not a URL that begins with https://".to_owned()),
+    }
+}
+
+/// Somebody's address.
+pub(crate) fn email(text: &str) -> Result<String, String> {
+    let is_fit = |byte: u8| byte.is_ascii_graphic() && !b",?&\"<>".contains(&byte);
+    match text.split_once('@') {
+        Some((user, host)) if !user.is_empty() && !host.is_empty() && text.bytes().all(is_fit) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("not an e-mail address, as ops@example.com".to_owned()),
+    }
+}
+
+/// The name of a kind of certificate.
+pub(crate) fn profile(text: &str) -> Result<String, String> {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match !text.is_empty() && text.bytes().all(is_fit) {
+        true => Ok(text.to_owned()),
+        false => Err("not the name of a profile: letters, digits, and - _ .".to_owned()),
+    }
+}
+
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     seconds_from(1, text)
 }

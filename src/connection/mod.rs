@@ -11,6 +11,7 @@ mod limiter;
 mod mode;
 mod origin;
 mod record;
+mod redirect;
 mod refused;
 mod request;
 mod request_id;
@@ -27,6 +28,7 @@ pub use health::HealthPath;
 pub use limiter::{ConnectionLimiter, Place};
 pub use mode::{ASKS_FOR_PASSWORD, Forwarding, Mode};
 pub use origin::Origin;
+pub use redirect::{Authorizations, HTTPS, Redirect};
 pub use request_id::RequestIds;
 pub use service::{Service, Timeouts};
 
@@ -50,8 +52,14 @@ const MOST_READS: usize = 16;
 const REQUEST_AT_THE_END: Duration = Duration::from_secs(2);
 
 impl Connection {
-    /// A connection that was just accepted.
-    pub fn new(service: Arc<Service>, stream: Stream, peer: Peer, place: Place) -> Connection {
+    /// A connection that was just accepted; `is_sent_away` says whether it only learns where to go.
+    pub fn new(
+        service: Arc<Service>,
+        stream: Stream,
+        peer: Peer,
+        place: Place,
+        is_sent_away: bool,
+    ) -> Connection {
         let now = Instant::now();
         Connection {
             deadline: now + service.timeouts.header,
@@ -65,6 +73,7 @@ impl Connection {
             is_new: true,
             must_leave: false,
             is_draining: false,
+            is_sent_away,
             presence: Presence::Here,
             lent: Vec::new(),
         }
@@ -90,6 +99,10 @@ impl Connection {
             };
         }
         match self.input.stream_mut().handshake() {
+            // An authority has seen what it wanted to see.
+            Ok(Progress::Done) if self.input.stream().protocol() == Some(tls::ACME_TLS) => {
+                Next::Close
+            }
             // The header time-out that began with the connection goes on.
             Ok(Progress::Done) => {
                 self.place.shaken();

@@ -36,7 +36,7 @@ const THROTTLED: u16 = 429;
 /// half of the machine from those who are in.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The status of all that is no refusal.
-const OK: u16 = 200;
+pub(super) const OK: u16 = 200;
 
 /// What a connection does after an answer of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Connection {
     ) -> Next {
         record.name(grant);
         let user = grant.header_safe_user();
-        self.answer(head, record, cx, |out, to| {
+        self.answer(OK, head, record, cx, |out, to| {
             write_confirmation(out, user, to)
         })
     }
@@ -105,7 +105,7 @@ impl Connection {
                 }
             }
         });
-        self.answer(head, record, cx, |out, to| {
+        self.answer(OK, head, record, cx, |out, to| {
             write_catalog(out, &names, next.as_deref(), to)
         })
     }
@@ -118,7 +118,7 @@ impl Connection {
         record: Record,
         cx: &Context<'_>,
     ) -> Next {
-        self.answer(head, record, cx, |out, to| {
+        self.answer(OK, head, record, cx, |out, to| {
             write_token(out, token, lifetime(), to)
         })
     }
@@ -136,12 +136,13 @@ impl Connection {
             let unread = Unread::whole(head);
             return self.refuse(Refusal::NotReady, Some(head), unread, record, cx);
         }
-        self.answer(head, record, cx, write_ready)
+        self.answer(OK, head, record, cx, write_ready)
     }
 
     /// Says yes in some form. `write` appends the answer, and says how much content it has.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
+        status: u16,
         head: &RequestHead,
         mut record: Record,
         cx: &Context<'_>,
@@ -150,7 +151,7 @@ impl Connection {
         let after = after(Unread::whole(head), Some(head), &self.service);
         let mut answer = Vec::with_capacity(512);
         record.down = write(&mut answer, shape(Some(head), after, &record));
-        self.say(&answer, OK, after, record, cx)
+        self.say(&answer, status, after, record, cx)
     }
 
     /// Sends an answer that is there whole.

@@ -28,6 +28,9 @@ impl Connection {
     /// Looks at a request whose head is whole: most are decided at once.
     pub(super) fn look(&mut self, head: RequestHead, cx: &Context<'_>) -> Next {
         let record = Record::begin(&self.service, &head, self.peer, self.by_tls, self.asked);
+        if self.is_sent_away {
+            return self.redirect(&head, record, cx);
+        }
         let service = Arc::clone(&self.service);
         if let Some(health) = service.health.as_ref().filter(|path| path.is_asked(&head)) {
             // That it is to end is known at once.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::admission::Admission;
 use super::detached::Detached;
-use super::{HealthPath, Mode, RequestIds};
+use super::{HealthPath, Mode, Redirect, RequestIds};
 use crate::gate::Gatekeeper;
 use crate::net::Cidr;
 use crate::tls::Certificates;
@@ -25,6 +25,8 @@ pub struct Service {
     pub trusted: Vec<Cidr>,
     /// Where the gate itself says whether it is ready.
     pub health: Option<HealthPath>,
+    /// What those are told who come to a listener that sends everybody elsewhere.
+    pub redirect: Redirect,
     /// Bounds on waiting for clients.
     pub timeouts: Timeouts,
     /// Names for requests.

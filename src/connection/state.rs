@@ -32,6 +32,8 @@ pub struct Connection {
     pub(super) must_leave: bool,
     /// Whether it has to end once the request that it has now is over.
     pub(super) is_draining: bool,
+    /// Whether its clients only learn where to go.
+    pub(super) is_sent_away: bool,
     /// Whether the client is still there, while a request is waited for.
     pub(super) presence: Presence,
     /// What an answer takes of the memory of all, until it has been sent.

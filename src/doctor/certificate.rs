@@ -215,6 +215,13 @@ pub(super) fn chain(visit: &mut Visit) -> Found {
             ));
         }
     };
+    if presented.issuer() == Some(tls::STAND_IN) {
+        return Err(Unwell::wrong(
+            "awaits-certificate",
+            "the gate has none yet: it waits for its ACME authority",
+            "the gate's log and its /readyz say what is being waited for, and when it is tried again",
+        ));
+    }
     if let Some(issuer) = presented.unknown_issuer(roots, visit.ca.is_some()) {
         return Err(untrusted(issuer, visit.ca.is_some()));
     }

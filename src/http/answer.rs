@@ -122,6 +122,24 @@ pub fn write_ready(out: &mut Vec<u8>, to: Shape) -> u64 {
     end(out, READY, to)
 }
 
+/// Appends the answer that sends a client elsewhere with the same method and body (RFC 9110, 15.4.9). `location` is clean.
+pub fn write_redirect(out: &mut Vec<u8>, location: &[u8], to: Shape) -> u64 {
+    begin_as(out, 308, "text/plain; charset=utf-8", ELSEWHERE);
+    out.extend_from_slice(b"Location: ");
+    out.extend_from_slice(location);
+    out.extend_from_slice(b"\r\n");
+    end(out, ELSEWHERE, to)
+}
+
+/// Appends an answer that is a text of our own.
+pub fn write_text(out: &mut Vec<u8>, text: &str, to: Shape) -> u64 {
+    begin_as(out, 200, "application/octet-stream", text);
+    end(out, text, to)
+}
+
+/// What a person reads whose client does not follow.
+const ELSEWHERE: &str = "come by https://\n";
+
 /// Status line and the fields that every answer of our own has.
 /// Appends the answer that lists repositories (OCI distribution spec, as distribution has it). `next` is where the list goes on.
 pub fn write_catalog(out: &mut Vec<u8>, names: &[String], next: Option<&str>, to: Shape) -> u64 {
@@ -226,6 +244,7 @@ fn phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         400 => "Bad Request",
+        308 => "Permanent Redirect",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",

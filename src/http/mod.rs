@@ -29,7 +29,8 @@ mod equivalence;
 pub(crate) mod properties;
 
 pub use answer::{
-    Form, Shape, basic_challenge, write_catalog, write_confirmation, write_ready, write_token,
+    Form, Shape, basic_challenge, write_catalog, write_confirmation, write_ready, write_redirect,
+    write_text, write_token,
 };
 pub use body::{Body, Reading, is_bad_chunk};
 pub use chunks::ChunkWriter;

@@ -316,6 +316,27 @@ pub struct CertificateStanding {
     pub names: Vec<String>,
     /// When it ends, if that can be read.
     pub not_after: Option<SystemTime>,
+    /// What is being waited for, where another is to come from an authority.
+    pub awaited: Option<Awaited>,
+}
+
+/// A certificate that an authority has not given yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// What went wrong the last time, if something did.
+    pub trouble: Option<String>,
+    /// When it is tried again.
+    pub next_try: Option<SystemTime>,
+}
+
+impl Awaited {
+    /// For a person, of this name.
+    pub fn words(&self, name: &str) -> String {
+        match &self.trouble {
+            Some(trouble) => format!("a certificate for {name} is awaited: {trouble}"),
+            None => format!("a certificate for {name} is awaited from the authority"),
+        }
+    }
 }
 
 /// How one network is held back.

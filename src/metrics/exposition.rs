@@ -296,6 +296,26 @@ impl Page<'_> {
             ends.encode_family(&[("certificate", place.as_str()), ("name", name)])?
                 .encode_gauge(&unix(end))?;
         }
+        let awaited: Vec<_> = standing
+            .certificates
+            .iter()
+            .filter_map(|certificate| Some((certificate, certificate.awaited.as_ref()?)))
+            .collect();
+        if awaited.is_empty() {
+            return Ok(());
+        }
+        let mut tries = self.0.encode_descriptor(
+            "portreeve_acme_next_try_timestamp_seconds",
+            "When a certificate that is awaited from an authority is asked for again; 0 while it is",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (certificate, awaited) in awaited {
+            let name = certificate.names.first().map_or("", String::as_str);
+            tries
+                .encode_family(&[("name", name)])?
+                .encode_gauge(&awaited.next_try.map_or(0.0, unix))?;
+        }
         Ok(())
     }
 
@@ -404,7 +424,8 @@ fn unix(time: SystemTime) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        BackendStanding, CertificateStanding, Request, ThrottledStanding, login, reload, request,
+        Awaited, BackendStanding, CertificateStanding, Request, ThrottledStanding, login, reload,
+        request,
     };
     use super::*;
     use std::time::{Duration, Instant};
@@ -435,6 +456,10 @@ mod tests {
                 backend("http://127.0.0.1:5001", BackendState::Unknown),
             ],
             certificates: vec![CertificateStanding {
+                awaited: Some(Awaited {
+                    trouble: None,
+                    next_try: None,
+                }),
                 names: vec!["a\"b\\c\nd".to_owned()],
                 not_after: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
             }],

@@ -17,10 +17,10 @@ pub use exposition::{CONTENT_TYPE, text};
 pub use process::{Process, started};
 
 pub use counted::{
-    ACCESS_LINES_LOST, API_FAILURES, BackendStanding, BackendState, CACHE_HITS, CACHE_MISSES,
-    CONNECTIONS, CertificateStanding, HASHES, HASHES_REFUSED, Login, MESSAGES_LOST, Method, Reload,
-    Request, Standing, Status, Sums, ThrottledStanding, api_call, busiest, login, reload, request,
-    sums,
+    ACCESS_LINES_LOST, API_FAILURES, Awaited, BackendStanding, BackendState, CACHE_HITS,
+    CACHE_MISSES, CONNECTIONS, CertificateStanding, HASHES, HASHES_REFUSED, Login, MESSAGES_LOST,
+    Method, Reload, Request, Standing, Status, Sums, ThrottledStanding, api_call, busiest, login,
+    reload, request, sums,
 };
 
 pub(crate) use counted::CLIENT_GONE;

@@ -55,7 +55,11 @@ impl Doors<Connection> for Entrance {
         metrics::CONNECTIONS.one();
         let service = Arc::clone(&self.service);
         Ok(Some(Box::new(Connection::new(
-            service, stream, peer, place,
+            service,
+            stream,
+            peer,
+            place,
+            listener.redirects(),
         ))))
     }
 

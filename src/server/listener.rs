@@ -24,6 +24,7 @@ pub struct Listener {
     fd: OwnedFd,
     url: String,
     tls: Option<Arc<rustls::ServerConfig>>,
+    redirects: bool,
     is_handed_over: bool,
 }
 
@@ -50,19 +51,21 @@ impl Listener {
             Listen::Https(place) => bind_tcp("https", place, handed_over)?,
             Listen::Http(place) => bind_tcp("http", place, handed_over)?,
             Listen::Unix(path) => bind_local(path, handed_over)?,
+            Listen::Redirect(place) => bind_tcp("redirect", place, handed_over)?,
         };
         let is_handed_over = handed_over.len() < given;
         rustix::net::listen(&fd, BACKLOG)?;
         let tls = match listen {
             // Never in the clear for want of a certificate.
             Listen::Https(_) => Some(tls.ok_or_else(|| io::Error::other("no certificate"))?),
-            Listen::Http(_) | Listen::Unix(_) => None,
+            Listen::Http(_) | Listen::Unix(_) | Listen::Redirect(_) => None,
         };
         Ok(Listener {
             family,
             fd,
             url,
             tls: tls.map(Arc::clone),
+            redirects: matches!(listen, Listen::Redirect(_)),
             is_handed_over,
         })
     }
@@ -88,6 +91,17 @@ impl Listener {
         Ok(connection
             .ok()
             .map(|connection| (Stream::tls(socket, connection), peer)))
+    }
+
+    /// Its port, if TLS is spoken there.
+    pub fn tls_port(&self) -> Option<u16> {
+        let (_, port) = self.url.rsplit_once(':')?;
+        port.parse().ok().filter(|_| self.tls.is_some())
+    }
+
+    /// Whether its clients are only sent elsewhere.
+    pub fn redirects(&self) -> bool {
+        self.redirects
     }
 
     /// Whether somebody else holds it open, so that its queue does not end with this.

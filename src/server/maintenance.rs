@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use crate::acme::Keeper;
 use crate::connection::Service;
 use crate::tls::{Certificates, SelfSigned};
 
@@ -51,6 +52,20 @@ pub fn start(
         .map(drop)
 }
 
+/// Has certificates made and renewed by an authority, in a thread that ends with the process.
+pub fn keep(mut keeper: Keeper, certificates: Arc<Certificates>) -> io::Result<()> {
+    let rounds = move || {
+        loop {
+            let pause = keeper.round(&|shown| certificates.replace_issued(shown));
+            thread::sleep(pause);
+        }
+    };
+    thread::Builder::new()
+        .name("acme".into())
+        .spawn(rounds)
+        .map(drop)
+}
+
 /// What is shipped has an allocator that gives memory back a second after it was freed, but looks for it only when more is
 /// freed, which on a gate that has fallen idle does not happen, and when a thread ends. This thread is that one.
 fn give_memory_back() {
@@ -65,7 +80,7 @@ fn renew(own: &mut SelfSigned, certificates: &Certificates) {
     match own.renew_if_due(SystemTime::now()) {
         Ok(false) => {}
         Ok(true) => {
-            certificates.replace(own.pair().clone(), Vec::new());
+            certificates.replace(vec![own.pair().clone()]);
             ::log::info!("the self-signed certificate was renewed");
         }
         Err(error) => ::log::error!("the self-signed certificate was not renewed: {error}"),

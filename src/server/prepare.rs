@@ -11,6 +11,7 @@ use rustls::pki_types::ServerName;
 
 use super::exposure::Exposure;
 use super::{authority, ephemeral_storage};
+use crate::acme::{Keeper, Plan, Way};
 use crate::config::{self, Fault, Placed, Settings};
 use crate::files::{LineFault, shell_word};
 use crate::gate::access::{Access, OtherGroups};
@@ -39,6 +40,8 @@ pub struct Prepared {
     pub certificates: Option<Arc<Certificates>>,
     /// The private CA, if it is used.
     pub self_signed: Option<SelfSigned>,
+    /// Who has certificates made by an authority, if that is wanted.
+    pub keeper: Option<Keeper>,
     /// Who decides who may pass: the checked password file, or the API.
     pub authority: Authority,
     /// Who may do what, if a file says so.
@@ -88,7 +91,8 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
     words.extend(guarding(&backends, &who));
     let rights = access.as_ref().zip(settings.access.as_ref());
     words.extend(rights.map(about_access));
-    let certificates = certificates(self_signed.as_ref(), pairs, &mut words);
+    let keeper = acme(settings, writing, &mut faults);
+    let certificates = certificates(self_signed.as_ref(), keeper.as_ref(), pairs, &mut words);
     let tls = certificates.as_ref().and_then(|certificates| {
         let config = tls::server_config(Arc::clone(certificates));
         let blamed = |reason| faults.extend(settings.listen.first().map(|one| one.fault(reason)));
@@ -99,6 +103,7 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
             tls,
             certificates,
             self_signed,
+            keeper,
             authority,
             access,
             handshake,
@@ -114,6 +119,7 @@ pub fn prepare(settings: &Settings, writing: Writing) -> Result<Prepared, Vec<Fa
 /// What listeners show, our own certificate first.
 fn certificates(
     self_signed: Option<&SelfSigned>,
+    keeper: Option<&Keeper>,
     pairs: Vec<Pair>,
     words: &mut Vec<String>,
 ) -> Option<Arc<Certificates>> {
@@ -127,9 +133,56 @@ fn certificates(
             Quoted(&own.ca_path())
         )
     }));
-    let mut shown = shown.into_iter();
-    let first = shown.next()?;
-    Some(Arc::new(Certificates::new(first, shown.collect())))
+    let issued = keeper.map(Keeper::shown).unwrap_or_default();
+    words.extend(issued.iter().map(|issued| match &issued.awaited {
+        None => about(&issued.pair),
+        Some(awaited) => awaited.words(&issued.pair.names().join(", ")),
+    }));
+    let challenges = keeper.map(|keeper| {
+        let answers = keeper.answers();
+        Box::new(move |name: &str| answers.answer(name)) as Box<tls::Challenges>
+    });
+    Certificates::new(shown, issued, challenges).map(Arc::new)
+}
+
+/// Who keeps the certificates of an authority. `check` looks whether that could be.
+fn acme(settings: &Settings, writing: Writing, faults: &mut Vec<Fault>) -> Option<Keeper> {
+    let acme = settings.acme.as_ref()?;
+    let roots = tls::trust_anchors(acme.ca.as_ref().map(|ca| ca.value.as_path()));
+    let roots = match (roots, &acme.ca) {
+        (Ok(roots), _) => roots,
+        (Err(why), Some(ca)) => {
+            faults.push(ca.fault(why));
+            return None;
+        }
+        (Err(why), None) => {
+            faults.push(acme.state.fault(why));
+            return None;
+        }
+    };
+    if writing == Writing::Refused {
+        let could = tls::store::could_write(&acme.state.value);
+        faults.extend(could.err().map(|why| acme.state.fault(why)));
+        return None;
+    }
+    let mut listeners = settings.listen.iter();
+    let redirects = listeners.any(|listen| matches!(listen.value, config::Listen::Redirect(_)));
+    let plan = Plan {
+        names: acme.names.clone(),
+        state: acme.state.value.clone(),
+        authority: acme.directory.clone(),
+        email: acme.email.clone(),
+        profile: acme.profile.clone(),
+        ways: match redirects {
+            true => vec![Way::Tls, Way::Clear],
+            false => vec![Way::Tls],
+        },
+        roots,
+    };
+    let opened = Keeper::open(plan);
+    opened
+        .map_err(|why| faults.push(acme.state.fault(why)))
+        .ok()
 }
 
 /// What stands where Unix sockets are to be made: only looked at.
@@ -367,7 +420,7 @@ fn handshake(
 pub fn nowhere_for_tokens(settings: &Settings) -> bool {
     let is_open = |listen: &Placed<config::Listen>| match &listen.value {
         config::Listen::Http(place) => !place.is_loopback(),
-        config::Listen::Https(_) | config::Listen::Unix(_) => false,
+        config::Listen::Https(_) | config::Listen::Unix(_) | config::Listen::Redirect(_) => false,
     };
     settings.external_url.is_none()
         && settings.trusted_proxies.is_empty()

@@ -171,18 +171,14 @@ fn certificates_of(pairs: Vec<Pair>, certificates: Arc<Certificates>) -> Reader 
         let loaded: Vec<_> = pairs.iter().map(prepare::load_pair).collect();
         let (good, bad): (Vec<_>, Vec<_>) = loaded.into_iter().partition(Result::is_ok);
         let faults: Vec<_> = bad.into_iter().filter_map(Result::err).flatten().collect();
-        let mut good = good.into_iter().filter_map(Result::ok);
-        let Some(first) = good.next().filter(|_| faults.is_empty()) else {
+        if !faults.is_empty() {
             return Err(faults);
-        };
-        let others: Vec<_> = good.collect();
-        let words: Vec<_> = std::iter::once(&first)
-            .chain(&others)
-            .map(prepare::about)
-            .collect();
+        }
+        let good: Vec<_> = good.into_iter().filter_map(Result::ok).collect();
+        let words: Vec<_> = good.iter().map(prepare::about).collect();
         let certificates = Arc::clone(&certificates);
         let take = move || {
-            certificates.replace(first, others);
+            certificates.replace(good);
             format!("{}, taken anew", words.join("; "))
         };
         Ok(Box::new(take) as Take)

@@ -16,11 +16,12 @@ use super::listener::Listener;
 use super::prepare::Prepared;
 use super::reload::{self, Asked, Files};
 use super::{maintenance, notify};
+use crate::acme::Keeper;
 use crate::admin::{Socket, Watched};
 use crate::config::{Paths, Settings};
 use crate::connection::{
-    Admission, Connection, ConnectionLimiter, Detached, Forwarding, HealthPath, Mode, RequestIds,
-    Service, Timeouts,
+    Admission, Authorizations, Connection, ConnectionLimiter, Detached, Forwarding, HTTPS,
+    HealthPath, Mode, Redirect, RequestIds, Service, Timeouts,
 };
 use crate::gate::auth::HeldBack;
 use crate::gate::{Gatekeeper, PathRules};
@@ -65,7 +66,9 @@ impl Running {
         exposed.iter().for_each(|warning| ::log::warn!("{warning}"));
         let certificates = prepared.certificates.clone();
         let self_signed = prepared.self_signed.take();
-        let service = service(settings, role, prepared)?;
+        let tls_port = bound.listeners.iter().find_map(Listener::tls_port);
+        let tls_port = tls_port.unwrap_or(HTTPS);
+        let (service, keeper) = service(settings, role, prepared, tls_port)?;
         let limiter = ConnectionLimiter::new(
             connections_within_the_file_limit(settings, role),
             settings.max_connections_per_address.unwrap_or(0),
@@ -82,7 +85,7 @@ impl Running {
             service: Arc::clone(&service),
             listening: listeners.iter().map(Listener::to_string).collect(),
             password_file: settings.htpasswd.as_ref().map(|file| file.value.clone()),
-            standing: Box::new(standing(&service, &reactor, &limiter, certificates)),
+            standing: Box::new(standing(&service, &reactor, &limiter, certificates.clone())),
         };
         let admin = bound.admin.map(|admin| admin.start(watched)).transpose()?;
         for listener in &listeners {
@@ -94,6 +97,10 @@ impl Running {
             service: Arc::clone(&service),
             limiter: Arc::clone(&limiter),
         }))?;
+        // An authority looks at what is shown here.
+        if let (Some(keeper), Some(certificates)) = (keeper, certificates) {
+            maintenance::keep(keeper, certificates)?;
+        }
         notify::ready();
         notify::give_signs_of_life(Arc::clone(&reactor))?;
         Ok(Running {
@@ -137,15 +144,25 @@ fn say_role(role: Role) {
 }
 
 /// What all connections share.
-fn service(settings: &Settings, role: Role, prepared: Prepared) -> io::Result<Arc<Service>> {
+fn service(
+    settings: &Settings,
+    role: Role,
+    prepared: Prepared,
+    tls_port: u16,
+) -> io::Result<(Arc<Service>, Option<Keeper>)> {
     let Prepared {
         authority,
         access,
         handshake,
         backends,
         certificates,
+        keeper,
         ..
     } = prepared;
+    let authorizations = keeper.as_ref().map(|keeper| {
+        let answers = keeper.answers();
+        Box::new(move |token: &str| answers.authorization(token)) as Box<Authorizations>
+    });
     let timeouts = settings.timeouts;
     let mode = match role {
         Role::Gate => Mode::Forward(Box::new(Forwarding {
@@ -157,13 +174,17 @@ fn service(settings: &Settings, role: Role, prepared: Prepared) -> io::Result<Ar
         Role::AuthService => Mode::Confirm,
     };
     let paths = path_rules(role, settings.paths, access.is_some());
-    Ok(Arc::new(Service {
+    let service = Service {
         gatekeeper: Gatekeeper::new(authority, &settings.realm, paths, access, handshake),
         mode,
         trusted: settings.trusted_proxies.clone(),
         health: settings.health_path.clone().map(HealthPath::new),
         admission: Admission::new(settings.max_requests),
         detached: Arc::new(Detached::default()),
+        redirect: Redirect {
+            port: tls_port,
+            authorizations,
+        },
         timeouts: Timeouts {
             header: timeouts.header,
             idle: timeouts.idle,
@@ -171,7 +192,8 @@ fn service(settings: &Settings, role: Role, prepared: Prepared) -> io::Result<Ar
         request_ids: RequestIds::new(seed()?),
         draining: AtomicBool::new(false),
         certificates,
-    }))
+    };
+    Ok((Arc::new(service), keeper))
 }
 
 /// Threads of the pool: for hashes and look-ups a few are enough, and calls of an API wait for long.

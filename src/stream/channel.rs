@@ -73,6 +73,14 @@ impl Stream {
         self.socket.report_to(poll, owner)
     }
 
+    /// What the peer speaks, once the handshake is over (RFC 7301).
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match &self.session {
+            Session::Tls(tls) => tls.connection.alpn_protocol(),
+            Session::Clear(_) => None,
+        }
+    }
+
     /// Whether it is encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self.session, Session::Tls(_))

@@ -12,37 +12,75 @@ use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
 
 use super::pair::Pair;
+use super::server::ACME_TLS;
 use crate::lock::EvenIfPoisoned;
-use crate::metrics::CertificateStanding;
+use crate::metrics::{Awaited, CertificateStanding};
 
-/// Pairs, never none, that can be replaced as a whole while connections come and go: handshakes that began keep what
-/// they have.
+/// What is shown to an authority that looks at the challenge of a name.
+pub type Challenges = dyn Fn(&str) -> Option<Arc<CertifiedKey>> + Send + Sync;
+
+/// What is shown at a name whose certificates come from an authority.
+#[derive(Clone)]
+pub struct Issued {
+    /// The certificate, or what stands in for it.
+    pub pair: Pair,
+    /// What is being waited for, if that is so.
+    pub awaited: Option<Awaited>,
+}
+
+/// Pairs, never none, that can be replaced while connections come and go: handshakes that began keep what they have. Those of
+/// files and those of an ACME authority are replaced each by themselves.
 pub struct Certificates {
     pairs: RwLock<Arc<Pairs>>,
     has_slow_key: AtomicBool,
+    challenges: Option<Box<Challenges>>,
 }
 
+/// The first of all is for clients that ask for an address, for no name or for an unknown one.
+#[derive(Clone, Default)]
 struct Pairs {
-    first: Pair,
-    others: Vec<Pair>,
+    of_files: Vec<Pair>,
+    issued: Vec<Issued>,
 }
 
 impl Certificates {
-    /// The first is for clients that ask for an address, for no name or for an unknown one.
-    pub fn new(first: Pair, others: Vec<Pair>) -> Certificates {
-        let pairs = Arc::new(Pairs { first, others });
-        Certificates {
+    /// Those of files and those of an authority; `None` if there are neither.
+    pub fn new(
+        of_files: Vec<Pair>,
+        issued: Vec<Issued>,
+        challenges: Option<Box<Challenges>>,
+    ) -> Option<Certificates> {
+        let pairs = Pairs { of_files, issued };
+        pairs.all().next()?;
+        Some(Certificates {
             has_slow_key: AtomicBool::new(pairs.have_slow_key()),
-            pairs: RwLock::new(pairs),
-        }
+            pairs: RwLock::new(Arc::new(pairs)),
+            challenges,
+        })
     }
 
-    /// Takes other pairs in place of all present ones, from the next handshake on.
-    pub fn replace(&self, first: Pair, others: Vec<Pair>) {
-        let pairs = Arc::new(Pairs { first, others });
+    /// Takes other pairs in place of those of files, from the next handshake on.
+    pub fn replace(&self, of_files: Vec<Pair>) {
+        self.change(|pairs| pairs.of_files = of_files);
+    }
+
+    /// The same for those of an authority.
+    pub fn replace_issued(&self, issued: Vec<Issued>) {
+        self.change(|pairs| pairs.issued = issued);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Pairs)) {
+        let mut pairs = self.pairs.write().even_if_poisoned();
+        let mut new = Pairs::clone(&pairs);
+        change(&mut new);
         self.has_slow_key
-            .store(pairs.have_slow_key(), Ordering::Relaxed);
-        *self.pairs.write().even_if_poisoned() = pairs;
+            .store(new.have_slow_key(), Ordering::Relaxed);
+        *pairs = Arc::new(new);
+    }
+
+    /// Whether challenges of an authority are answered.
+    pub fn answers_challenges(&self) -> bool {
+        self.challenges.is_some()
     }
 
     /// Whether a handshake may take milliseconds of a processor's time, tens of them on a small one: that of an RSA key does.
@@ -53,50 +91,68 @@ impl Certificates {
     /// What clients are shown and until when, for whoever watches.
     pub fn standing(&self) -> Vec<CertificateStanding> {
         let pairs = Arc::clone(&self.pairs.read().even_if_poisoned());
-        let all = std::iter::once(&pairs.first).chain(&pairs.others);
-        all.map(|pair| CertificateStanding {
-            names: pair.names().to_vec(),
-            not_after: pair.not_after(),
-        })
-        .collect()
+        let of_files = pairs.of_files.iter().map(|pair| (pair, None));
+        let issued = pairs.issued.iter();
+        let issued = issued.map(|issued| (&issued.pair, issued.awaited.clone()));
+        of_files
+            .chain(issued)
+            .map(|(pair, awaited)| CertificateStanding {
+                names: pair.names().to_vec(),
+                not_after: pair.not_after(),
+                awaited,
+            })
+            .collect()
     }
 
-    fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {
+    fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let pairs = Arc::clone(&self.pairs.read().even_if_poisoned());
-        Arc::clone(pairs.choose(name, schemes).certified_key())
+        pairs
+            .choose(name, schemes)
+            .map(|pair| Arc::clone(pair.certified_key()))
     }
 }
 
 impl Pairs {
+    fn all(&self) -> impl Iterator<Item = &Pair> {
+        let issued = self.issued.iter().map(|issued| &issued.pair);
+        self.of_files.iter().chain(issued)
+    }
+
     fn have_slow_key(&self) -> bool {
-        let mut all = std::iter::once(&self.first).chain(&self.others);
+        let mut all = self.all();
         all.any(|pair| pair.certified_key().key.algorithm() == SignatureAlgorithm::RSA)
     }
 
-    fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> &Pair {
-        let Some(name) = name.filter(|_| !self.others.is_empty()) else {
-            return &self.first;
+    fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Pair> {
+        let first = self.all().next();
+        let is_only_one = self.of_files.len() + self.issued.len() == 1;
+        let Some(name) = name.filter(|_| !is_only_one) else {
+            return first;
         };
         let Ok(name) = ServerName::try_from(name) else {
-            return &self.first;
+            return first;
         };
-        let mut named = std::iter::once(&self.first)
-            .chain(&self.others)
-            .filter(|pair| pair.is_for(&name))
-            .peekable();
+        let mut named = self.all().filter(|pair| pair.is_for(&name)).peekable();
         let Some(fallback) = named.peek().copied() else {
-            return &self.first;
+            return first;
         };
         // One name may have an RSA and an ECDSA certificate: the first whose signatures the client understands.
         named
             .find(|pair| pair.certified_key().key.choose_scheme(schemes).is_some())
-            .unwrap_or(fallback)
+            .or(Some(fallback))
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.choose(hello.server_name(), hello.signature_schemes()))
+        if let Some(challenges) = &self.challenges
+            && let Some(mut protocols) = hello.alpn()
+            && protocols.next() == Some(ACME_TLS)
+            && protocols.next().is_none()
+        {
+            return challenges(hello.server_name()?);
+        }
+        self.choose(hello.server_name(), hello.signature_schemes())
     }
 }
 
@@ -141,10 +197,10 @@ mod tests {
         let ec = pair(&scratch, "ec -pkeyopt ec_paramgen_curve:P-256");
         let rsa = pair(&scratch, "rsa:2048");
         let (ec_leaf, rsa_leaf) = (ec.leaf().cloned(), rsa.leaf().cloned());
-        let certificates = Certificates::new(ec, vec![rsa]);
+        let certificates = Certificates::new(vec![ec, rsa], Vec::new(), None).unwrap();
         let shown = |schemes: &[SignatureScheme]| {
             let chosen = certificates.choose(Some("a.example"), schemes);
-            chosen.cert.first().cloned()
+            chosen.unwrap().cert.first().cloned()
         };
         let (ecdsa, pss) = (
             SignatureScheme::ECDSA_NISTP256_SHA256,

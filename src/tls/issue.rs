@@ -1,4 +1,4 @@
-//! A private CA and what it signs.
+//! A private CA and what it signs, and what an authority of others is asked to sign.
 //!
 //! The only file that names `rcgen`. Knows nothing of directories or of when something is due. A CA comes back from
 //! disk as its certificate and its key; the issuer is rebuilt from the name and the key identifier in the certificate,
@@ -6,23 +6,29 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 
 use super::facts::{Facts, date};
 use super::host::Name;
+use super::pair::Pair;
 use super::pem;
 use super::provider::provider;
 
 /// How the common name of every CA made here begins, and so the issuer of every server certificate.
 pub const CA_NAME: &str = "Portreeve private CA of ";
+
+/// The common name of what stands in for a certificate that an authority has not given yet.
+pub const STAND_IN: &str = "Portreeve waits for a certificate";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -193,6 +199,81 @@ impl Authority {
             key: key.serialize_pem(),
         })
     }
+}
+
+/// A request for a certificate, to be signed by somebody else.
+pub struct Request {
+    /// PKCS#10, DER.
+    pub request: Vec<u8>,
+    /// The new key, PEM, PKCS#8. Secret.
+    pub key: String,
+}
+
+/// A new P-256 key, PEM, PKCS#8.
+///
+/// # Errors
+/// If there is none to be had.
+pub fn new_key() -> Result<String, String> {
+    let key = KeyPair::generate().map_err(|error| failed(&error))?;
+    Ok(key.serialize_pem())
+}
+
+/// Asks for a certificate for one DNS name, with a new key.
+///
+/// # Errors
+/// If the name can stand in none.
+pub fn request(name: &str) -> Result<Request, String> {
+    let key = KeyPair::generate().map_err(|error| failed(&error))?;
+    let request = named(name)?
+        .serialize_request(&key)
+        .map_err(|error| failed(&error))?;
+    Ok(Request {
+        request: request.der().to_vec(),
+        key: key.serialize_pem(),
+    })
+}
+
+/// What stands in for the certificate of a name until there is one: signed by itself, so that no client believes it.
+///
+/// # Errors
+/// If the name can stand in none.
+pub fn stand_in(name: &str) -> Result<Pair, String> {
+    let mut params = named(name)?;
+    let common_name = &mut params.distinguished_name;
+    common_name.push(DnType::CommonName, STAND_IN);
+    let (certificate, key) = self_signed(params)?;
+    Pair::new(vec![certificate], key).map_err(|fault| fault.message)
+}
+
+/// What a challenge of TLS-ALPN-01 wants to see at a name (RFC 8737, 3).
+///
+/// # Errors
+/// If the name can stand in none.
+pub fn challenge(name: &str, digest: &[u8]) -> Result<Arc<CertifiedKey>, String> {
+    let mut params = named(name)?;
+    let identifier = CustomExtension::new_acme_identifier(digest);
+    params.custom_extensions.push(identifier);
+    // Its extension is critical, and no reader of certificates here knows it.
+    let (certificate, key) = self_signed(params)?;
+    let key = provider().key_provider.load_private_key(key);
+    let key = key.map_err(|error| format!("making a certificate failed: {error}"))?;
+    Ok(Arc::new(CertifiedKey::new(vec![certificate], key)))
+}
+
+fn named(name: &str) -> Result<CertificateParams, String> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.subject_alt_names = vec![alternative(&Name::Dns(name.to_owned()))?];
+    Ok(params)
+}
+
+fn self_signed(
+    params: CertificateParams,
+) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), String> {
+    let key = KeyPair::generate().map_err(|error| failed(&error))?;
+    let certificate = params.self_signed(&key).map_err(|error| failed(&error))?;
+    let der = PrivatePkcs8KeyDer::from(key.serialize_der());
+    Ok((certificate.der().clone(), der.into()))
 }
 
 fn alternative(name: &Name) -> Result<SanType, String> {

@@ -8,6 +8,7 @@
 
 mod certificates;
 mod client;
+mod der;
 mod facts;
 mod host;
 mod issue;
@@ -20,19 +21,21 @@ mod reason;
 pub(crate) mod scratch;
 mod self_signed;
 mod server;
-mod store;
+pub mod store;
 mod trouble;
 
-pub use certificates::Certificates;
+pub use certificates::{Certificates, Challenges, Issued};
 pub use client::{client_config, trust_anchors};
-pub use facts::date;
+pub use facts::{date, instant};
 pub use host::{Name, host_name};
+pub use issue::{Request, STAND_IN, challenge, new_key, request, stand_in};
 pub use pair::{Pair, PairFault, Which, load_pair};
+pub use pem::read_key;
 pub use presented::{Issuer, Presented, Recorder, look};
 pub use provider::provider;
 pub use reason::reason;
 pub use self_signed::SelfSigned;
-pub use server::server_config;
+pub use server::{ACME_TLS, server_config};
 pub use trouble::{trouble, trouble_of};
 
 #[cfg(test)]

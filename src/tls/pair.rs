@@ -77,7 +77,8 @@ pub fn load_pair(cert: &Path, key: &Path) -> Result<Pair, Vec<PairFault>> {
 }
 
 impl Pair {
-    fn new(
+    /// Of a chain, leaf first, and its key.
+    pub(super) fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Pair, PairFault> {
@@ -122,6 +123,12 @@ impl Pair {
     /// DNS names in lower case and addresses the certificate is for, as it has them.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The key identifier of the leaf's issuer, and its number among those of that one, if both are known.
+    pub fn serial(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let facts = self.leaf().and_then(Facts::read)?;
+        Some((facts.issuer_key_id?, facts.serial))
     }
 
     /// Start of the leaf's life; `None` if it could not be read.

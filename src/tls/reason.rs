@@ -19,6 +19,10 @@ fn words(error: &Error) -> Option<&'static str> {
             "the client sent a server name (SNI) that is no host name, perhaps one with a port: \
              have it send the name alone"
         }
+        // The one reason for which no certificate is found.
+        Error::General(said) if said == "no server certificate chain resolved" => {
+            "an ACME authority's challenge is asked for (acme-tls/1), and none is open for that name"
+        }
         Error::NoApplicationProtocol => {
             "the client offers neither http/1.1 nor http/1.0 (ALPN): only these are spoken here"
         }

@@ -2,6 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
+
+use super::host::Name;
+use super::issue::Authority;
+use super::pair::{Pair, load_pair};
 
 /// Removed with all that is in it when dropped.
 pub struct Scratch(PathBuf);
@@ -29,6 +34,22 @@ impl Scratch {
         std::fs::write(&path, content).expect("a file for the test");
         path
     }
+}
+
+/// A certificate for this name, of a CA that is made for it.
+#[allow(clippy::unwrap_used)]
+pub fn signed(scratch: &Scratch, name: &str) -> Pair {
+    let now = SystemTime::now();
+    let made = Authority::make("trial", now).unwrap();
+    let ca = scratch.file("trial.crt", made.certificate);
+    let key = scratch.file("trial.key", made.key);
+    let names = [Name::Dns(name.to_owned())];
+    let issued = Authority::load(&ca, &key)
+        .unwrap()
+        .issue(&names, now)
+        .unwrap();
+    let cert = scratch.file("signed.crt", issued.certificate);
+    load_pair(&cert, &scratch.file("signed.key", issued.key)).unwrap()
 }
 
 impl Drop for Scratch {

@@ -9,9 +9,14 @@ use rustls::version::{TLS12, TLS13};
 use super::certificates::Certificates;
 use super::provider::{HTTP_1_0, HTTP_1_1, provider};
 
+/// What an ACME authority speaks that looks at a challenge, and nothing else (RFC 8737, 4).
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
+
 /// TLS 1.2 and 1.3, `http/1.1` and `http/1.0`, resumption by tickets (their keys live in this process and change every six hours, so
-/// that it costs no memory per client), and no early data: a replayed `PUT` would be a second one.
+/// that it costs no memory per client), and no early data: a replayed `PUT` would be a second one. Where challenges are answered
+/// `acme-tls/1` too.
 pub fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, String> {
+    let answers_challenges = certificates.answers_challenges();
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|error| format!("TLS cannot be set up: {error}"))?
@@ -19,6 +24,9 @@ pub fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig
         .with_cert_resolver(certificates);
     // In the order of preference. Clients that offer none of these are refused.
     config.alpn_protocols = vec![HTTP_1_1.to_vec(), HTTP_1_0.to_vec()];
+    if answers_challenges {
+        config.alpn_protocols.push(ACME_TLS.to_vec());
+    }
     config.ticketer =
         Ticketer::new().map_err(|error| format!("no key for session tickets: {error}"))?;
     config.max_early_data_size = 0;
@@ -78,9 +86,14 @@ mod tests {
         }
 
         fn server(&self, first: &[&str], others: &[&[&str]]) -> Arc<ServerConfig> {
-            let others = others.iter().map(|names| self.pair(names)).collect();
-            server_config(Arc::new(Certificates::new(self.pair(first), others))).unwrap()
+            let others = others.iter().map(|names| self.pair(names));
+            let pairs = std::iter::once(self.pair(first)).chain(others).collect();
+            server_config(certificates(pairs)).unwrap()
         }
+    }
+
+    fn certificates(pairs: Vec<Pair>) -> Arc<Certificates> {
+        Arc::new(Certificates::new(pairs, Vec::new(), None).unwrap())
     }
 
     fn only(version: &'static SupportedProtocolVersion, ca: &Path) -> ClientConfig {
@@ -196,10 +209,10 @@ mod tests {
     #[test]
     fn a_replaced_certificate_is_shown_from_the_next_handshake_on() {
         let trial = Trial::new();
-        let certificates = Arc::new(Certificates::new(trial.pair(&["a.example"]), Vec::new()));
+        let certificates = certificates(vec![trial.pair(&["a.example"])]);
         let server = server_config(Arc::clone(&certificates)).unwrap();
         shake(&trial.client(), &server, "a.example").unwrap();
-        certificates.replace(trial.pair(&["a.example", "new.example"]), Vec::new());
+        certificates.replace(vec![trial.pair(&["a.example", "new.example"])]);
         let (client, _) = shake(&trial.client(), &server, "a.example").unwrap();
         assert_eq!(shown(&client), ["a.example", "new.example"]);
     }

@@ -1,4 +1,4 @@
-//! Files in the directory of `--tls-self-signed`.
+//! Files in the directories of `--tls-self-signed` and `--acme-dir`.
 //!
 //! Owns modes, whole-or-nothing writing and the lock between processes. Knows nothing of what is in the files.
 
@@ -20,6 +20,9 @@ pub const CERTIFICATE_MODE: u32 = 0o644;
 /// Who holds the lock makes two keys and writes four small files. Longer than this, and it hangs.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Its name in the directory.
+const LOCK: &str = ".lock";
+
 /// Held until dropped.
 pub struct Lock {
     _file: File,
@@ -34,16 +37,31 @@ pub fn make_directory(directory: &Path) -> Result<(), String> {
     made.map_err(|error| at(directory, &error))
 }
 
-/// Waits until no other process writes in the directory.
-pub fn lock(directory: &Path) -> Result<Lock, String> {
-    let path = directory.join(".lock");
+/// The lock, if no other process has it.
+pub fn try_lock(directory: &Path) -> Result<Option<Lock>, String> {
+    let path = directory.join(LOCK);
+    let file = lock_file(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Lock { _file: file })),
+        Err(TryLockError::Error(error)) => Err(at(&path, &error)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+    }
+}
+
+fn lock_file(path: &Path) -> Result<File, String> {
     let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(KEY_MODE)
-        .open(&path);
-    let file = file.map_err(|error| at(&path, &error))?;
+        .open(path);
+    file.map_err(|error| at(path, &error))
+}
+
+/// Waits until no other process writes in the directory.
+pub fn lock(directory: &Path) -> Result<Lock, String> {
+    let path = directory.join(LOCK);
+    let file = lock_file(&path)?;
     let start = Instant::now();
     loop {
         match file.try_lock() {
@@ -135,7 +153,8 @@ pub fn could_write(directory: &Path) -> Result<(), String> {
     Err(format!("{directory:?}: no such file or directory"))
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+/// Removes a file, if it is there.
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

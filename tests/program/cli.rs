@@ -138,7 +138,7 @@ fn every_fault_is_printed_and_the_status_is_78() {
                 "htpasswd: required; say who may pass: --htpasswd FILE, or --auth-backend URL to \
                  ask an API",
                 "listen \"https://[::]:443\" (the default): https:// needs a certificate: \
-                 --tls-cert FILE and --tls-key FILE, or --tls-self-signed DIR for trials and \
+                 --tls-cert FILE and --tls-key FILE, --acme NAME to have one made, or --tls-self-signed DIR for trials and \
                  closed networks",
             ]
         );

@@ -30,7 +30,7 @@ fn what_is_no_listener_is_refused_with_the_reason() {
     let cases = [
         (
             "",
-            "not a listener; write https://ADDR:PORT, http://ADDR:PORT or unix:PATH",
+            "not a listener; write https://ADDR:PORT, http://ADDR:PORT, redirect://ADDR:PORT or unix:PATH",
         ),
         (
             "0.0.0.0:443",
@@ -44,11 +44,11 @@ fn what_is_no_listener_is_refused_with_the_reason() {
         ),
         (
             "registry.example:443",
-            "not a listener; write https://ADDR:PORT, http://ADDR:PORT or unix:PATH",
+            "not a listener; write https://ADDR:PORT, http://ADDR:PORT, redirect://ADDR:PORT or unix:PATH",
         ),
         (
             "ftp://0.0.0.0:443",
-            "not a listener; write https://ADDR:PORT, http://ADDR:PORT or unix:PATH",
+            "not a listener; write https://ADDR:PORT, http://ADDR:PORT, redirect://ADDR:PORT or unix:PATH",
         ),
         ("https://", "the host is missing"),
         ("https://:443", "the host is missing"),

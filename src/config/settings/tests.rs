@@ -80,6 +80,76 @@ fn the_defaults_are_those_of_the_contract() {
 }
 
 #[test]
+fn names_of_an_authority_are_names_and_what_belongs_to_them_stands_beside() {
+    let beside = [("backend", "unix:/r"), ("htpasswd", "/u")];
+    for (more, fault) in [
+        (&[("acme", "a.example"), ("acme-dir", "/d")][..], ""),
+        (
+            &[
+                ("acme", "A.Example"),
+                ("acme-dir", "/d"),
+                ("acme-profile", "shortlived"),
+            ],
+            "",
+        ),
+        (&[("acme", "a.example")], "needs acme-dir DIR"),
+        (
+            &[("acme", "*.a.example"), ("acme-dir", "/d")],
+            "a wildcard name has to be proved by DNS",
+        ),
+        (
+            &[("acme", "10.0.0.1"), ("acme-dir", "/d")],
+            "an address, and certificates",
+        ),
+        (
+            &[("acme", "a b"), ("acme-dir", "/d")],
+            "neither the name of a host",
+        ),
+        (
+            &[("acme-dir", "/d"), ("tls-self-signed", "/s")],
+            "means something only with acme",
+        ),
+        (
+            &[("acme-email", "a@b"), ("tls-self-signed", "/s")],
+            "means something only with acme",
+        ),
+        (
+            &[("acme", "a"), ("acme-dir", "/d"), ("tls-self-signed", "/s")],
+            "either this or acme, not both",
+        ),
+        (&[("acme", "a"), ("acme", "A"), ("acme-dir", "/d")], "twice"),
+        (
+            &[
+                ("acme", "a"),
+                ("acme-dir", "/d"),
+                ("acme-directory", "http://a/"),
+            ],
+            "not a URL that begins with https://",
+        ),
+        (
+            &[("acme", "a"), ("acme-dir", "/d"), ("acme-email", "me")],
+            "not an e-mail address",
+        ),
+        (
+            &[("acme", "a"), ("acme-dir", "/d"), ("acme-profile", "a b")],
+            "not the name of a profile",
+        ),
+    ] {
+        let flags = [&beside[..], more].concat();
+        match load(&flags) {
+            Ok(settings) => assert_eq!((fault, settings.acme.is_some()), ("", true), "{more:?}"),
+            Err(faults) => {
+                let found = faults.iter().any(|found| found.to_string().contains(fault));
+                assert!(
+                    !fault.is_empty() && found && faults.len() == 1,
+                    "{more:?}: {faults:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn every_default_that_is_a_value_is_a_right_one() {
     assert!(load_with(&[]).is_ok());
     for setting in settings_table()
@@ -91,12 +161,15 @@ fn every_default_that_is_a_value_is_a_right_one() {
         } else {
             "htpasswd"
         };
-        let flags = [
+        let mut flags = vec![
             ("backend", "unix:/r"),
             (authority, "http://a"),
-            ("tls-self-signed", "/d"),
             (&setting.name, setting.default),
         ];
+        match setting.name.starts_with("acme-") {
+            true => flags.extend([("acme", "a.example"), ("acme-dir", "/d")]),
+            false => flags.push(("tls-self-signed", "/d")),
+        }
         assert!(load(&flags).is_ok(), "{}", setting.name);
     }
 }
@@ -274,7 +347,7 @@ fn nothing_given_lists_all_that_is_missing() {
             "backend: required; say where the registry is, as in --backend http://127.0.0.1:5000",
             "htpasswd: required; say who may pass: --htpasswd FILE, or --auth-backend URL to ask an API",
             "listen \"https://[::]:443\" (the default): https:// needs a certificate: --tls-cert FILE and --tls-key \
-             FILE, or --tls-self-signed DIR for trials and closed networks",
+             FILE, --acme NAME to have one made, or --tls-self-signed DIR for trials and closed networks",
         ]
     );
 }

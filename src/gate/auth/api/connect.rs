@@ -21,11 +21,11 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 use ureq::{Error, Timeout};
 
 /// What an answer's head may hold; no decision needs more.
-pub(super) const LONGEST_HEAD: usize = 16 * 1024;
+pub(crate) const LONGEST_HEAD: usize = 16 * 1024;
 /// More than the longest head that is taken, so that one that is too long can be told.
-pub(super) const INPUT: usize = 2 * LONGEST_HEAD;
+pub(crate) const INPUT: usize = 2 * LONGEST_HEAD;
 /// A line of a question must fit: a value that a client sent, and the name and the address that are added to it.
-pub(super) const OUTPUT: usize = INPUT_LIMIT + 4096;
+pub(crate) const OUTPUT: usize = INPUT_LIMIT + 4096;
 /// ureq has room for so many.
 const MOST_ADDRESSES: usize = 16;
 /// A socket waits for so long at once. The kernel is late by up to an eighth of what a socket is to wait for, half a second
@@ -36,7 +36,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Where the API is, and which of its addresses answers.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     host_port: HostPort,
     resolver: Resolver,
     /// The address that was connected to last.
@@ -44,7 +44,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(host_port: HostPort) -> Place {
+    pub(crate) fn new(host_port: HostPort) -> Place {
         Place {
             host_port,
             resolver: Resolver::default(),
@@ -53,7 +53,7 @@ impl Place {
     }
 
     /// The addresses, the one that answered last before the others.
-    pub(super) fn addresses(&self, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+    pub(crate) fn addresses(&self, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
         let mut found = self.resolver.find(&self.host_port, deadline)?;
         if found.len() > 1 {
             put_first(*self.good(), &mut found);
@@ -63,7 +63,7 @@ impl Place {
 
     /// Connects to the first that answers. All but the last have half of the time that is left, so that one that is silent
     /// leaves some for the others.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         &self,
         addresses: &[SocketAddr],
         deadline: Instant,
@@ -94,7 +94,7 @@ impl Place {
 
 /// The addresses of the API, for ureq.
 #[derive(Debug)]
-pub(super) struct Names(pub(super) Arc<Place>);
+pub(crate) struct Names(pub(crate) Arc<Place>);
 
 impl Resolve for Names {
     fn resolve(
@@ -121,7 +121,7 @@ impl Resolve for Names {
 
 /// Connections to the API, for ureq.
 #[derive(Debug)]
-pub(super) struct Dial(pub(super) Arc<Place>);
+pub(crate) struct Dial(pub(crate) Arc<Place>);
 
 impl Connector for Dial {
     type Out = Connection;
@@ -144,7 +144,7 @@ impl Connector for Dial {
 
 /// A connection in the clear.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     /// What is set at the socket, for writing and for reading.
     timeouts_set: [Duration; 2],

@@ -8,7 +8,7 @@ mod answer;
 mod breaker;
 mod cache;
 mod call;
-mod connect;
+pub(crate) mod connect;
 mod probe;
 mod question;
 mod reuse;

@@ -1,0 +1,91 @@
+//! Requests in the clear, where everybody is sent to `https://`, but an authority that looks at a challenge.
+
+use super::record::Record;
+use super::refused::OK;
+use super::state::{Connection, Next};
+use crate::http::{RequestHead, write_redirect, write_text};
+use crate::reactor::Context;
+
+/// Where the answers to an authority's challenges are looked for (RFC 8555, 8.3).
+const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
+/// The status of those who are sent away.
+const PERMANENT_REDIRECT: u16 = 308;
+/// The port that no address needs to name.
+pub const HTTPS: u16 = 443;
+
+/// What is shown to an authority that asks for this token.
+pub type Authorizations = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// What clients are told.
+pub struct Redirect {
+    /// Where TLS is spoken.
+    pub port: u16,
+    /// What answers challenges, where certificates come from an authority.
+    pub authorizations: Option<Box<Authorizations>>,
+}
+
+impl Redirect {
+    fn authorization(&self, head: &RequestHead) -> Option<String> {
+        let token = head.path().strip_prefix(CHALLENGES)?;
+        let token = std::str::from_utf8(token).ok()?;
+        matches!(head.method(), "GET" | "HEAD")
+            .then_some(self.authorizations.as_ref()?)
+            .and_then(|authorization| authorization(token))
+    }
+
+    /// The same place by TLS. Host and target have passed the grammar, so that they end no line.
+    fn location(&self, head: &RequestHead) -> Vec<u8> {
+        let mut location = format!("https://{}", name_of(head.host()));
+        if self.port != HTTPS {
+            location.push_str(&format!(":{}", self.port));
+        }
+        let mut location = location.into_bytes();
+        location.extend_from_slice(head.target());
+        location
+    }
+}
+
+/// A host without its port.
+fn name_of(host: &str) -> &str {
+    let end = match host.rfind(']') {
+        Some(bracket) => bracket + 1,
+        None => host.find(':').unwrap_or(host.len()),
+    };
+    host.get(..end).unwrap_or(host)
+}
+
+impl Connection {
+    pub(super) fn redirect(
+        &mut self,
+        head: &RequestHead,
+        record: Record,
+        cx: &Context<'_>,
+    ) -> Next {
+        let redirect = &self.service.redirect;
+        if let Some(text) = redirect.authorization(head) {
+            return self.answer(OK, head, record, cx, |out, to| write_text(out, &text, to));
+        }
+        let location = redirect.location(head);
+        self.answer(PERMANENT_REDIRECT, head, record, cx, |out, to| {
+            write_redirect(out, &location, to)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_repeated_without_its_port() {
+        for (host, name) in [
+            ("a.example", "a.example"),
+            ("a.example:80", "a.example"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(name_of(host), name);
+        }
+    }
+}
