@@ -41,7 +41,8 @@ impl State {
 
     /// The key of the account, made if there is none.
     pub(super) fn account(&self, lock: &Lock) -> Result<AccountKey, String> {
-        let path = self.0.join("account.key");
+        // No name of a host ends so, with what belongs to it.
+        let path = self.0.join("account_key.pem");
         if !store::is_there(&path)? {
             store::write(lock, &path, &tls::new_key()?, KEY_MODE)?;
         }

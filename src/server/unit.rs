@@ -182,8 +182,11 @@ fn files_of(settings: &mut Settings) -> impl Iterator<Item = &mut Placed<PathBuf
         &mut settings.htpasswd,
         &mut settings.backend_ca,
         &mut settings.auth_ca,
+        &mut settings.access,
     ];
-    pairs.chain(others.into_iter().flatten())
+    let of_acme = settings.acme.iter_mut();
+    let of_acme = of_acme.flat_map(|acme| acme.ca.iter_mut().chain([&mut acme.state]));
+    pairs.chain(others.into_iter().flatten()).chain(of_acme)
 }
 
 impl Said {
