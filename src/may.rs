@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::config::{Fault, Origin, Place};
 use crate::gate::access::{ANONYMOUS, Access, Asker, OtherGroups, PATH, Right, Wish};
-use crate::gate::registry::is_name;
+use crate::gate::registry::{is_api_in_disguise, is_name, is_of_api};
 use crate::text::escape;
 
 /// What is asked.
@@ -104,6 +104,11 @@ pub fn run(request: &MayRequest, out: &mut impl Write) -> Result<Answer, Unanswe
 
 fn wish<'a>(right: &str, place: &'a str) -> Result<Wish<'a>, String> {
     if right == PATH {
+        if is_of_api(place) || is_api_in_disguise(place) {
+            return Err(
+                "no path of that kind is granted by a path line: ask for pull, push, create or delete of a repository".to_owned(),
+            );
+        }
         return match place.starts_with('/') {
             true => Ok(Wish::Path(place.as_bytes())),
             false => Err("a path begins with a slash".to_owned()),

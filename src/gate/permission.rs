@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::access::{Access, Asker, PATH, Right};
-use super::registry::{Action, Mount, Page, Reference, Route, is_api_in_disguise, tags_of};
+use super::registry::{
+    Action, Mount, Page, Reference, Route, is_api_in_disguise, is_of_api, tags_of,
+};
 use crate::http::{Refusal, RequestHead};
 use crate::text::escape;
 
@@ -275,14 +277,6 @@ fn is_added_to(tag: &str) -> bool {
     digest.is_some_and(|(digits, suffix)| {
         digits.bytes().all(is_digit) && !suffix.starts_with(|c: char| c.is_ascii_alphanumeric())
     })
-}
-
-/// Whether the rules of repositories are what counts there. Extensions of the API are paths like any other.
-fn is_of_api(path: &str) -> bool {
-    match path.strip_prefix("/v2/") {
-        Some(rest) => !rest.starts_with('_') || rest == "_catalog",
-        None => path == "/v2",
-    }
 }
 
 fn query_of(head: &RequestHead) -> Result<&str, Unpermitted> {

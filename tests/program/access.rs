@@ -815,6 +815,16 @@ fn may_says_yes_or_no_and_by_which_line() {
         ("alice read x", 2, "a right is one of"),
         ("alice pull X", 2, "no name of a repository"),
         ("alice path ui", 2, "begins with a slash"),
+        (
+            "alice path /v2/team/app/tags/list",
+            2,
+            "granted by a path line",
+        ),
+        (
+            "alice path /V2/team/app/tags/list",
+            2,
+            "granted by a path line",
+        ),
     ] {
         let mut args = vec!["may", "--access", &access];
         args.extend(words.split(' '));

@@ -8,5 +8,6 @@ mod route;
 
 pub use query::{BadQuery, Mount, Page, form_encoded, tags_of};
 pub use route::{
-    Action, Digest, Reference, Route, is_api_in_disguise, is_name, is_name_component, is_tag,
+    Action, Digest, Reference, Route, is_api_in_disguise, is_name, is_name_component, is_of_api,
+    is_tag,
 };

@@ -239,6 +239,14 @@ pub fn is_name_component(text: &str) -> bool {
     }
 }
 
+/// Whether the rules of repositories are what counts there. Extensions of the API are paths like any other.
+pub fn is_of_api(path: &str) -> bool {
+    match path.strip_prefix("/v2/") {
+        Some(rest) => !rest.starts_with('_') || rest == "_catalog",
+        None => path == "/v2",
+    }
+}
+
 /// Whether a path outside the API is one that somebody behind the gate could take for a path of it, or for its catalogue: there are
 /// servers that cut a segment at a `;`, and some that do not tell capitals from others.
 pub fn is_api_in_disguise(path: &str) -> bool {
