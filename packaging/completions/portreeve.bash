@@ -12,7 +12,7 @@ _portreeve() {
         --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log"
     local serve="
         --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe --access --token-key --external-url
-        --backend-authorization --paths --body-timeout --response-timeout --connect-timeout"
+        --site --sites --client-ca --client-auth --backend-authorization --paths --body-timeout --response-timeout --connect-timeout"
     local passwd="--help --stdin --cost --delete --list --verify"
     local may="--help --access --group"
     local doctor="--help --user --password-stdin --ca --repository --json"
@@ -22,18 +22,19 @@ _portreeve() {
     [[ $previous = "=" ]] && previous=${COMP_WORDS[COMP_CWORD - 2]}
     COMPREPLY=()
     case $previous in
-    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key | --acme-ca | --ca | --access | --token-key)
+    --config | --backend-ca | --htpasswd | --auth-ca | --tls-cert | --tls-key | --acme-ca | --ca | --access | --token-key | --site | --client-ca)
         compopt -o filenames
         COMPREPLY=($(compgen -f -- "$word"))
         return
         ;;
-    --tls-self-signed | --acme-dir)
+    --tls-self-signed | --acme-dir | --sites)
         compopt -o filenames
         COMPREPLY=($(compgen -d -- "$word"))
         return
         ;;
     --auth-probe) COMPREPLY=($(compgen -W "on off" -- "$word")) && return ;;
     --backend-authorization) COMPREPLY=($(compgen -W "drop user pass" -- "$word")) && return ;;
+    --client-auth) COMPREPLY=($(compgen -W "optional required" -- "$word")) && return ;;
     --paths) COMPREPLY=($(compgen -W "strict as-sent" -- "$word")) && return ;;
     --log) COMPREPLY=($(compgen -W "text json" -- "$word")) && return ;;
     --insecure-http | --insecure-admin) COMPREPLY=($(compgen -W "yes no $everywhere" -- "$word")) && return ;;

@@ -4,7 +4,7 @@
 //! A certificate that still works is never given up for a failure.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
@@ -15,6 +15,7 @@ use super::order::{Way, Wish, obtain};
 use super::renewal::{Suggestion, suggestion};
 use super::session::Trouble;
 use super::state::State;
+use crate::lock::EvenIfPoisoned;
 use crate::metrics::Awaited;
 use crate::tls::store::Lock;
 use crate::tls::{self, Issued, Pair};
@@ -35,7 +36,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// What is to be kept.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// DNS names in lower case, a certificate for each.
+    /// DNS names in lower case, a certificate for each, as they are at first.
     pub names: Vec<String>,
     /// Where everything is kept.
     pub state: PathBuf,
@@ -51,8 +52,12 @@ pub struct Plan {
     pub roots: Vec<CertificateDer<'static>>,
 }
 
+/// The names that are wanted, which may change.
+pub type Wanted = Arc<Mutex<Vec<String>>>;
+
 /// The keeper.
 pub struct Keeper {
+    wanted: Wanted,
     plan: Plan,
     state: State,
     names: Vec<Kept>,
@@ -77,7 +82,7 @@ struct Kept {
 /// What is shown at each name while an authority looks at its challenge.
 pub struct Answers {
     state: State,
-    names: Vec<String>,
+    wanted: Wanted,
 }
 
 impl Answers {
@@ -88,11 +93,11 @@ impl Answers {
 
     /// For a name of ours, while a challenge of it is open.
     pub fn answer(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        let own = self
-            .names
-            .iter()
-            .find(|own| own.eq_ignore_ascii_case(name))?;
-        tls::challenge(own, &self.state.published(own)?).ok()
+        let own = name.to_ascii_lowercase();
+        let is_ours = self.wanted.lock().even_if_poisoned().contains(&own);
+        is_ours
+            .then(|| tls::challenge(&own, &self.state.published(&own)?).ok())
+            .flatten()
     }
 }
 
@@ -103,20 +108,9 @@ impl Keeper {
     /// What is wrong with the directory.
     pub fn open(plan: Plan) -> Result<Keeper, String> {
         let state = State::open(&plan.state)?;
-        let names = plan.names.iter().map(|name| {
-            let issued = state.pair(name);
-            Ok(Kept {
-                name: name.clone(),
-                is_issued: issued.is_some(),
-                pair: issued.map_or_else(|| tls::stand_in(name), Ok)?,
-                failures: 0,
-                trouble: None,
-                not_before: None,
-                suggested: None,
-                ask_at: None,
-            })
-        });
+        let names = plan.names.iter().map(|name| Kept::of(name, &state));
         Ok(Keeper {
+            wanted: Arc::new(Mutex::new(plan.names.clone())),
             names: names.collect::<Result<_, String>>()?,
             plan,
             state,
@@ -140,13 +134,43 @@ impl Keeper {
     pub fn answers(&self) -> Answers {
         Answers {
             state: self.state.clone(),
-            names: self.plan.names.clone(),
+            wanted: self.wanted(),
         }
+    }
+
+    /// The names that are wanted, to be changed.
+    pub fn wanted(&self) -> Wanted {
+        Arc::clone(&self.wanted)
+    }
+
+    /// Looks which names are wanted now. Says whether they are others than before.
+    fn follow(&mut self) -> bool {
+        let wanted = self.wanted.lock().even_if_poisoned().clone();
+        let before = self.names.len();
+        self.names.retain(|kept| wanted.contains(&kept.name));
+        let mut has_changed = self.names.len() != before;
+        for name in &wanted {
+            if self.names.iter().any(|kept| kept.name == *name) {
+                continue;
+            }
+            match Kept::of(name, &self.state) {
+                Ok(kept) => self.names.push(kept),
+                Err(why) => {
+                    log::error!("acme: {name}: {why}");
+                    continue;
+                }
+            }
+            has_changed = true;
+        }
+        has_changed
     }
 
     /// Looks once, and orders what is due, which blocks. `changed` is called with all that is to be shown after each change. Says how long
     /// nothing will be due.
     pub fn round(&mut self, changed: &dyn Fn(Vec<Issued>)) -> Duration {
+        if self.follow() {
+            changed(self.shown());
+        }
         for place in 0..self.names.len() {
             if self.look(place, SystemTime::now()) {
                 changed(self.shown());
@@ -217,6 +241,20 @@ impl Keeper {
 }
 
 impl Kept {
+    fn of(name: &str, state: &State) -> Result<Kept, String> {
+        let issued = state.pair(name);
+        Ok(Kept {
+            name: name.to_owned(),
+            is_issued: issued.is_some(),
+            pair: issued.map_or_else(|| tls::stand_in(name), Ok)?,
+            failures: 0,
+            trouble: None,
+            not_before: None,
+            suggested: None,
+            ask_at: None,
+        })
+    }
+
     fn take(&mut self, pair: Pair) {
         self.pair = pair;
         self.is_issued = true;

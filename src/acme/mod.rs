@@ -13,7 +13,7 @@ mod session;
 mod state;
 
 pub use account::AccountKey;
-pub use keeper::{Answers, Keeper, Plan};
+pub use keeper::{Answers, Keeper, Plan, Wanted};
 pub use order::{Challenge, Way, Wish, obtain};
 pub use session::{Http, Reply, Trouble};
 

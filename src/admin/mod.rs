@@ -237,9 +237,8 @@ fn find_out(service: &Service, asked: &Receiver<()>, find: &Sender<Answer>, wake
 fn readiness(service: &Service) -> Answer {
     match service.ready() {
         Ok(()) => {
-            let shown = service.certificates.as_ref();
-            let shown = shown.map(|shown| shown.standing()).unwrap_or_default();
-            Answer::plain(200, with_others(&service.mode.backends(), &shown))
+            let shown = service.certificates.standing();
+            Answer::plain(200, with_others(&service.sites.backends(), &shown))
         }
         Err(reason) => Answer::plain(503, reason),
     }

@@ -141,6 +141,9 @@ fn guarded(html: &mut Html, watched: &Watched, standing: &metrics::Standing) {
         html.raw("<span class=grow><code>");
         html.text(&backend.url);
         html.raw("</code> <small>");
+        if !backend.site.is_empty() {
+            html.text(&format!("{}; ", backend.site));
+        }
         html.text(backend.state.text());
         html.text(&format!(
             "; connections: {}, failures: {}",
@@ -158,14 +161,24 @@ fn guarded(html: &mut Html, watched: &Watched, standing: &metrics::Standing) {
         html.text(url);
         html.raw("</code></li>");
     }
-    html.raw("</ul><h3>With what</h3><p>");
-    html.text(&watched.service.gatekeeper.about());
-    if let Some(file) = &watched.password_file {
-        html.raw(" <code>");
-        html.text(&escape::shown(file.to_string_lossy().as_bytes()));
-        html.raw("</code>");
+    html.raw("</ul><h3>With what</h3>");
+    for site in watched.service.sites.all() {
+        html.raw("<p>");
+        if !site.name.is_empty() {
+            html.text(&format!("{}: ", site.name));
+        }
+        html.text(&site.gatekeeper.about());
+        if let Some(file) = watched
+            .password_file
+            .as_ref()
+            .filter(|_| site.name.is_empty())
+        {
+            html.raw(" <code>");
+            html.text(&escape::shown(file.to_string_lossy().as_bytes()));
+            html.raw("</code>");
+        }
+        html.raw("</p>");
     }
-    html.raw("</p>");
     certificates(html, standing);
     html.raw("</section>");
 }

@@ -5,7 +5,7 @@
 use super::{
     endpoint::{Admin, AuthBackend, Listen},
     fault::{Fault, Origin, Place, Placed},
-    values::Paths,
+    values::{ClientAuth, Paths},
 };
 use crate::net::HostPort;
 use std::path::PathBuf;
@@ -40,6 +40,11 @@ pub(super) fn one_authority(
         "only one can say who may pass, this or {}",
         auth_backend.origin
     )))
+}
+
+pub(super) fn client_auth_fault(has_ca: bool, auth: &Placed<ClientAuth>) -> Option<Fault> {
+    let is_stray = !has_ca && *auth.origin.place() != Place::Default;
+    is_stray.then(|| auth.fault("means something only with client-ca"))
 }
 
 /// An access file is about paths, so that none may be read in two ways.

@@ -7,6 +7,7 @@
 
 use super::{
     fault::{Fault, Origin, Place},
+    sites::OF_A_SITE,
     table::{Id, Kind, by_name, nearest, settings_table},
 };
 use crate::files;
@@ -26,6 +27,9 @@ const LONGEST_NAME: usize = 40;
 /// Words shorter than this may mix cases, as `logLevel` does. Longer ones that do may be base64.
 const TOO_SHORT_FOR_A_SECRET: usize = 12;
 
+/// What names the host of a site, in its file alone.
+pub(super) const HOST: &str = "host";
+
 /// What is in every file of keys or certificates, and in none of settings.
 pub(super) const PEM: &[u8] = b"-----BEGIN";
 
@@ -36,6 +40,17 @@ pub(crate) struct Lines {
     pub(crate) faults: Vec<Fault>,
     /// The settings that lines with a misspelt name were probably meant for.
     pub(crate) meant: Vec<&'static str>,
+    /// The names of the host that a site is for.
+    pub(super) hosts: Vec<Given>,
+}
+
+/// What a file may say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grammar {
+    /// Everything.
+    Main,
+    /// What belongs to one host.
+    Site,
 }
 
 /// Reads the whole file, or says why it cannot be had.
@@ -50,6 +65,15 @@ pub(crate) fn read(path: &str) -> Result<Vec<u8>, String> {
 
 /// Takes `bytes` apart; `file` is the path for the faults.
 pub(crate) fn parse(file: &str, bytes: &[u8]) -> Lines {
+    parse_as(Grammar::Main, file, bytes)
+}
+
+/// The same for the file of a site.
+pub(super) fn parse_site(file: &str, bytes: &[u8]) -> Lines {
+    parse_as(Grammar::Site, file, bytes)
+}
+
+fn parse_as(grammar: Grammar, file: &str, bytes: &[u8]) -> Lines {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let mut lines = Lines::default();
     if bytes.windows(PEM.len()).any(|window| window == PEM) {
@@ -69,7 +93,7 @@ pub(crate) fn parse(file: &str, bytes: &[u8]) -> Lines {
             line: at + 1,
         };
         match std::str::from_utf8(line) {
-            Ok(text) => parse_line(&mut lines, place, text.trim()),
+            Ok(text) => parse_line(grammar, &mut lines, place, text.trim()),
             Err(_) => lines
                 .faults
                 .push(Origin::without_value(place, "").fault("not valid UTF-8")),
@@ -78,7 +102,7 @@ pub(crate) fn parse(file: &str, bytes: &[u8]) -> Lines {
     lines
 }
 
-fn parse_line(lines: &mut Lines, place: Place, line: &str) {
+fn parse_line(grammar: Grammar, lines: &mut Lines, place: Place, line: &str) {
     if line.is_empty() || line.starts_with('#') {
         return;
     }
@@ -86,6 +110,19 @@ fn parse_line(lines: &mut Lines, place: Place, line: &str) {
         Some((name, value)) => (name, value.trim()),
         None => (line, ""),
     };
+    if grammar == Grammar::Site && name == HOST {
+        match value.is_empty() {
+            true => {
+                let origin = Origin::without_value(place, name);
+                lines.faults.push(origin.fault("no value"));
+            }
+            false => lines.hosts.push(Given {
+                text: value.to_owned(),
+                place,
+            }),
+        }
+        return;
+    }
     let Some(setting) = by_name(name) else {
         let (fault, meant) = unknown(place, name);
         lines.faults.push(fault);
@@ -93,7 +130,11 @@ fn parse_line(lines: &mut Lines, place: Place, line: &str) {
         return;
     };
     let bare = Origin::without_value(place.clone(), name);
-    if setting.id == Id::config {
+    if grammar == Grammar::Site && !OF_A_SITE.contains(&setting.id) {
+        lines.faults.push(
+            bare.fault("is for the whole gate and not for one host: write it in the main settings"),
+        );
+    } else if setting.id == Id::config {
         lines
             .faults
             .push(bare.fault("one configuration file cannot name another"));

@@ -12,17 +12,19 @@ mod file;
 pub(crate) mod properties;
 mod reader;
 mod settings;
+mod sites;
 mod source;
 mod table;
 mod values;
 
 pub use endpoint::{Admin, AuthBackend, Backend, ExternalUrl, Listen};
 pub use fault::{Fault, Origin, Place, Placed, in_order};
-pub use settings::{Pair, Purpose, Settings, Timeouts};
+pub use settings::{Acme, ClientCertificates, Pair, Purpose, Settings, Timeouts};
+pub use sites::{SiteFiles, SiteSettings};
 pub use source::Flags;
 pub use table::{Id, Kind, Scope, Setting, by_name, settings_table};
 
-pub use values::{BackendAuthorization, Paths};
+pub use values::{BackendAuthorization, ClientAuth, Paths};
 
 pub(crate) use fault::redact;
 pub(crate) use table::{nearest, settings_of_auth, with_settings, with_settings_of_auth};

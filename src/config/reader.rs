@@ -5,7 +5,7 @@
 
 use super::{
     fault::{Fault, Origin, Place, Placed, is_content},
-    file::Given,
+    file::{self, Given},
     source::Sources,
     table::Id,
 };
@@ -41,6 +41,26 @@ impl Reader {
             .into_iter()
             .filter_map(|given| self.value(id, given, &parse))
             .collect()
+    }
+
+    /// Names that have no setting of their own, each once.
+    pub(super) fn names(
+        &mut self,
+        given: Vec<Given>,
+        parse: impl Fn(&str) -> Result<String, String>,
+    ) -> Vec<Placed<String>> {
+        let mut names: Vec<Placed<String>> = Vec::new();
+        for Given { text, place } in given {
+            let origin = Origin::new(place, file::HOST, &text);
+            match parse(&text) {
+                Ok(value) if names.iter().any(|name| name.value == value) => {
+                    self.faults.push(origin.fault("twice"));
+                }
+                Ok(value) => names.push(Placed { value, origin }),
+                Err(reason) => self.faults.push(origin.fault(reason)),
+            }
+        }
+        names
     }
 
     pub(super) fn optional<T>(

@@ -3,7 +3,8 @@
 //! It knows what each setting means on its own and beside the others; where they come from is `source`. Every fault is
 //! found before any is reported.
 
-use super::values::{BackendAuthorization, Paths};
+use super::sites::SiteFiles;
+use super::values::{BackendAuthorization, ClientAuth, Paths};
 use super::{
     checks,
     endpoint::{Admin, AuthBackend, Backend, ExternalUrl, Listen},
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::log::Format;
 use crate::net::Cidr;
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 /// All settings of `serve`. For `auth`, those that it has no use for have their defaults.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Settings {
     pub listen: Vec<Placed<Listen>>,
     /// Whether `http://` is allowed off loopback.
     pub insecure_http: bool,
-    /// Where the registry is; at least one for `serve`.
+    /// Where the registry is; at least one for `serve`, unless there are sites.
     pub backend: Vec<Placed<Backend>>,
     /// What an `https://` backend must chain to; the system's roots if none.
     pub backend_ca: Option<Placed<PathBuf>>,
@@ -46,6 +47,10 @@ pub struct Settings {
     pub token_keys: Vec<Placed<PathBuf>>,
     /// Where clients reach the gate, if that is not what they ask for.
     pub external_url: Option<Placed<ExternalUrl>>,
+    /// Files with the settings of further hosts, if there are any.
+    pub sites: Option<Arc<SiteFiles>>,
+    /// Whether clients are asked for certificates.
+    pub client_certificates: Option<ClientCertificates>,
     /// As typed, to be quoted and escaped in the challenge.
     pub realm: String,
     /// Distinct wrong passwords that a network has within a minute; no limit if none.
@@ -98,6 +103,15 @@ pub struct Pair {
     pub key: Placed<PathBuf>,
 }
 
+/// Certificates that clients show.
+#[derive(Debug, Clone)]
+pub struct ClientCertificates {
+    /// PEM, what they must chain to.
+    pub ca: Placed<PathBuf>,
+    /// Whether a client has to show one.
+    pub auth: ClientAuth,
+}
+
 /// Certificates of an ACME authority.
 #[derive(Debug, Clone)]
 pub struct Acme {
@@ -137,6 +151,8 @@ pub struct Timeouts {
 pub enum Purpose {
     /// Being the gate, or checking that one could be.
     Serve,
+    /// Guarding one further host.
+    Site,
     /// Being the auth service alone: a file and variables that are meant for `serve` do no harm.
     Auth,
     /// Asking a running gate: only what is given must be right.
@@ -171,7 +187,22 @@ impl Settings {
             // for is no slip, right or wrong. As a flag it is one, and `auth` has none of them.
             sources.set_aside(|setting| setting.scope == Scope::Serve);
         }
+        Settings::of_sources(sources, purpose)
+    }
+
+    /// What the sources say.
+    pub(super) fn of_sources(sources: Sources, purpose: Purpose) -> (Settings, Vec<Fault>) {
         let mut read = Reader::new(sources);
+        let (files, directory) = match purpose {
+            Purpose::Site => (Vec::new(), None),
+            _ => (
+                read.many(Id::site, values::path),
+                read.optional(Id::sites, values::path),
+            ),
+        };
+        let has_sites = !files.is_empty() || directory.is_some();
+        let sites = has_sites.then(|| SiteFiles::new(files, directory, &read.sources));
+        let sites = sites.map(Arc::new);
         let listen = read.many(Id::listen, str::parse);
         let insecure_http = read.one(Id::insecure_http, values::switch);
         let backend = read.many(Id::backend, str::parse);
@@ -185,6 +216,8 @@ impl Settings {
         let access = read.optional(Id::access, values::path);
         let token_keys = read.many(Id::token_key, values::path);
         let external_url = read.optional(Id::external_url, str::parse);
+        let client_ca = read.optional(Id::client_ca, values::path);
+        let client_auth = read.optional_with_default(Id::client_auth, values::client_auth);
         let realm = read.one(Id::realm, values::realm);
         let guesses = read.optional_with_default(Id::guesses, values::guesses_or_off);
         let guesses_exempt: Vec<Placed<Cidr>> = read.many(Id::guesses_exempt, str::parse);
@@ -254,7 +287,8 @@ impl Settings {
                 .any(|fault| fault.origin().name() == name)
                 || sources.meant.contains(&name)
         };
-        let has_certificate = !certs.is_empty()
+        let has_certificate = has_sites
+            || !certs.is_empty()
             || !keys.is_empty()
             || tls_self_signed.is_some()
             || !acme.is_empty()
@@ -270,6 +304,9 @@ impl Settings {
             pairs: !wrong("tls-cert") && !wrong("tls-key"),
             self_signed: tls_self_signed.is_some() || wrong("tls-self-signed"),
         };
+        let has_client_ca = client_ca.is_some() || wrong("client-ca");
+        // Beside sites, hosts that none of them has may be nobody's business.
+        let has_gate = !has_sites || have.backend;
         // What only seems to be missing, or to have nothing beside it, because the file that has it could not be read.
         let between = if sources.is_file_lost {
             Purpose::Health
@@ -277,7 +314,7 @@ impl Settings {
             purpose
         };
 
-        if between == Purpose::Serve {
+        if has_gate && matches!(between, Purpose::Serve | Purpose::Site) {
             faults.extend(checks::require_backend(&have));
             faults.extend(checks::paths_fault(&paths, access.is_some()));
             faults.extend(checks::one_authority(
@@ -285,6 +322,7 @@ impl Settings {
                 htpasswd.as_ref(),
                 auth_backend.as_ref(),
             ));
+            faults.extend(checks::client_auth_fault(has_client_ca, &client_auth));
             let of_api = [
                 auth_cache.as_ref().map(|auth| &auth.origin),
                 Some(&auth_timeout.origin),
@@ -301,12 +339,14 @@ impl Settings {
         if between == Purpose::Auth {
             faults.extend(checks::require_htpasswd(&have));
         }
-        if between != Purpose::Health {
+        if !matches!(between, Purpose::Health | Purpose::Site) {
             faults.extend(
                 listen.iter().filter_map(|listen| {
                     checks::listen_fault(listen, insecure_http, has_certificate)
                 }),
             );
+        }
+        if between != Purpose::Health {
             faults.extend(checks::certificate_faults(
                 &have,
                 &certs,
@@ -321,7 +361,7 @@ impl Settings {
                 acme_ca.as_ref().map(|ca| &ca.origin),
                 acme_profile.as_ref().map(|profile| &profile.origin),
             ];
-            if !acme_is_wrong {
+            if !(acme_is_wrong || has_sites && acme.is_empty()) {
                 faults.extend(checks::acme_faults(
                     &acme,
                     has_acme_dir,
@@ -329,6 +369,8 @@ impl Settings {
                     of_acme,
                 ));
             }
+        }
+        if !matches!(between, Purpose::Health | Purpose::Site) {
             faults.extend(
                 admin
                     .iter()
@@ -352,6 +394,11 @@ impl Settings {
             access,
             token_keys,
             external_url,
+            sites,
+            client_certificates: client_ca.map(|ca| ClientCertificates {
+                ca,
+                auth: client_auth.value,
+            }),
             realm,
             guesses: Some(guesses.value).filter(|most| *most > 0),
             guesses_exempt: guesses_exempt
@@ -365,14 +412,16 @@ impl Settings {
                 .collect(),
             tls_self_signed,
             tls_names: tls_names.into_iter().map(|name| name.value).collect(),
-            acme: acme_dir.filter(|_| !acme.is_empty()).map(|state| Acme {
-                names: acme.into_iter().map(|name| name.value).collect(),
-                state,
-                directory: acme_directory.value,
-                email: acme_email.map(|email| email.value),
-                ca: acme_ca,
-                profile: acme_profile.map(|profile| profile.value),
-            }),
+            acme: acme_dir
+                .filter(|_| has_sites || !acme.is_empty())
+                .map(|state| Acme {
+                    names: acme.into_iter().map(|name| name.value).collect(),
+                    state,
+                    directory: acme_directory.value,
+                    email: acme_email.map(|email| email.value),
+                    ca: acme_ca,
+                    profile: acme_profile.map(|profile| profile.value),
+                }),
             trusted_proxies: trusted_proxies
                 .into_iter()
                 .map(|network| network.value)

@@ -20,7 +20,7 @@ pub type Flags = Vec<(&'static Setting, String)>;
 /// The winning values of all settings, and what is wrong so far.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
-    values: Vec<(Id, Vec<Given>)>,
+    pub(super) values: Vec<(Id, Vec<Given>)>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) warnings: Vec<String>,
     /// The settings that misspelt lines of the file were probably meant for.

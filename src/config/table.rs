@@ -44,6 +44,14 @@ macro_rules! with_settings {
                 "a key for tokens, made if it is not there: the first seals, all open; the same on every copy of the gate", serve;
             external_url "URL" ~ "https:// and the Host asked for",
                 "where clients reach the gate, for tokens and Location, where something in front ends TLS", serve;
+            site "FILE..." ~ "none",
+                "a file of settings for one host, which it names by `host NAME`; what is not in it is as here", serve;
+            sites "DIR" ~ "none",
+                "a directory of such files, those that end in .conf; they may come, change and go while the gate runs", serve;
+            client_ca "FILE" ~ "none",
+                "ask for client certificates that chain to one of these PEM certificates; they name their user", serve;
+            client_auth "optional|required" = "optional",
+                "with --client-ca: a certificate or a password, or a certificate always", serve;
             realm "TEXT" = "Registry",
                 "the name that a client shows when it asks for a password";
             guesses "N" = "10",

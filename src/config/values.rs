@@ -28,6 +28,16 @@ pub enum Paths {
     AsSent,
 }
 
+/// Whether clients have to show a certificate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// A certificate or a password.
+    #[default]
+    Optional,
+    /// A certificate always.
+    Required,
+}
+
 /// A day; what is meant to be longer is a slip.
 const LONGEST_SECONDS: u32 = 86_400;
 /// The challenge is a header field of every 401.
@@ -87,6 +97,25 @@ pub(crate) fn acme_name(text: &str) -> Result<String, String> {
     match name.parse::<IpAddr>() {
         Ok(_) => Err("an address, and certificates are had for names alone".to_owned()),
         Err(_) => Ok(name),
+    }
+}
+
+/// The name of a site, in lower case, or `*.` and a name for all below it.
+pub(crate) fn site_name(text: &str) -> Result<String, String> {
+    match name(text) {
+        Ok(name) if name.parse::<IpAddr>().is_err() => Ok(name),
+        Ok(_) => Err("an address, and a site is found by its name".to_owned()),
+        Err(_) => Err(
+            "not the name of a host, as wiki.example.com, or *.example.com for all below it; it has no port".to_owned(),
+        ),
+    }
+}
+
+pub(crate) fn client_auth(text: &str) -> Result<ClientAuth, String> {
+    match text {
+        "optional" => Ok(ClientAuth::Optional),
+        "required" => Ok(ClientAuth::Required),
+        _ => Err("neither optional nor required".to_owned()),
     }
 }
 

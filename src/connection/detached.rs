@@ -2,6 +2,8 @@
 //!
 //! Owns how many there are, of each user and in all.
 
+use std::sync::Arc;
+
 use crate::counted::{Counted, CountedBy};
 use crate::gate::registry::Route;
 use crate::http::RequestHead;
@@ -13,11 +15,11 @@ const MOST: usize = 256;
 
 /// The requests without clients.
 #[derive(Debug)]
-pub struct Detached(CountedBy<Vec<u8>>);
+pub struct Detached(CountedBy<Arc<[u8]>>);
 
 /// The right of one request to go on.
 #[derive(Debug)]
-pub struct Permit(#[allow(dead_code)] Counted<Vec<u8>>);
+pub struct Permit(#[allow(dead_code)] Counted<Arc<[u8]>>);
 
 impl Default for Detached {
     fn default() -> Detached {
@@ -27,8 +29,8 @@ impl Default for Detached {
 
 impl Detached {
     /// For a request of this user, if there is room.
-    pub fn permit(&self, user: &[u8]) -> Option<Permit> {
-        self.0.take(&user.to_vec(), 1).map(Permit)
+    pub fn permit(&self, user: Arc<[u8]>) -> Option<Permit> {
+        self.0.take(&user, 1).map(Permit)
     }
 
     /// How many there are.

@@ -16,6 +16,7 @@ mod refused;
 mod request;
 mod request_id;
 mod service;
+mod site;
 mod state;
 
 use std::io;
@@ -26,16 +27,18 @@ pub use admission::Admission;
 pub use detached::Detached;
 pub use health::HealthPath;
 pub use limiter::{ConnectionLimiter, Place};
-pub use mode::{ASKS_FOR_PASSWORD, Forwarding, Mode};
+pub use mode::Mode;
 pub use origin::Origin;
 pub use redirect::{Authorizations, HTTPS, Redirect};
 pub use request_id::RequestIds;
 pub use service::{Service, Timeouts};
+pub use site::{ASKS_FOR_PASSWORD, Clients, Forwarding, Named, Site, Sites};
 
 use record::Record;
 pub use state::Connection;
 use state::{Next, State};
 
+use crate::gate::Proof;
 use crate::http::Unread;
 use crate::http::{Input, Refusal, RequestHead};
 use crate::net::Peer;
@@ -74,6 +77,7 @@ impl Connection {
             must_leave: false,
             is_draining: false,
             is_sent_away,
+            proof: Proof::None,
             presence: Presence::Here,
             lent: Vec::new(),
         }
@@ -90,8 +94,7 @@ impl Connection {
     }
 
     fn shake_hands(&mut self, cx: &Context<'_>) -> Next {
-        let certificates = self.service.certificates.as_ref();
-        let is_slow = self.by_tls && certificates.is_some_and(|shown| shown.has_slow_key());
+        let is_slow = self.by_tls && self.service.certificates.has_slow_key();
         if is_slow && !cx.may_block(Kind::Handshake) {
             return match self.input.stream().socket().is_ready(Interest::Read) {
                 true => Next::Stay(State::Handshake, Wait::Thread(Kind::Handshake)),
@@ -106,6 +109,7 @@ impl Connection {
             // The header time-out that began with the connection goes on.
             Ok(Progress::Done) => {
                 self.place.shaken();
+                self.proof = proof(self.input.stream().peer_certificate());
                 Next::On(State::Head { parsed: 0 })
             }
             Ok(Progress::Waits(_)) => self.wait(State::Handshake, cx),
@@ -233,6 +237,15 @@ impl Connection {
             _ => false,
         };
         is_between && !self.input.stream().has_unsent()
+    }
+}
+
+/// What a client proves by the certificate that it has shown.
+fn proof(certificate: Option<&[u8]>) -> Proof {
+    match certificate.map(tls::user_of) {
+        None => Proof::None,
+        Some(Some(user)) => Proof::User(user.into_bytes().into()),
+        Some(None) => Proof::Nameless,
     }
 }
 

@@ -1,19 +1,22 @@
 //! What is remembered of a request for its line in the log.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Origin, Service};
+use super::{Forwarding, Origin, Service, Site};
 use crate::gate::registry::{Digest, Route};
 use crate::gate::{Grant, Missing};
 use crate::http::{Form, Refusal, RequestHead, unparsed};
 use crate::log::{self, Access, Audit, Deed, Registry, Verb};
 use crate::metrics;
-use crate::net::Peer;
+use crate::net::{Peer, bare};
 
 /// One request, for the log.
 pub(super) struct Record {
     pub(super) asked: Instant,
     pub(super) origin: Origin,
+    /// Whom it is for, if that is known.
+    pub(super) site: Option<Arc<Site>>,
     /// Of an answer of our own.
     pub(super) form: Form,
     pub(super) method: String,
@@ -42,6 +45,7 @@ impl Record {
     ) -> Record {
         let origin = Origin::of(head, peer.address(), by_tls, &service.trusted);
         Record {
+            site: service.sites.of(head.host()),
             form: service.mode.form(head.is_registry()),
             method: head.method().to_owned(),
             target: head.target().to_owned(),
@@ -72,6 +76,7 @@ impl Record {
             asked,
             peer,
             origin,
+            site: None,
             form: service.mode.form(false),
             method: String::new(),
             target: Vec::new(),
@@ -84,6 +89,11 @@ impl Record {
             digest: None,
             is_whole: false,
         }
+    }
+
+    /// Where its site forwards it to.
+    pub(super) fn forwarding(&self) -> Option<&Forwarding> {
+        self.site.as_ref()?.forwarding.as_ref()
     }
 
     /// Who was let in, or whom the client says to be if nobody told.
@@ -103,6 +113,7 @@ impl Record {
     pub(super) fn write(&self, status: u16) {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(self.asked);
+        let named = self.site.as_ref().filter(|site| !site.name.is_empty());
         let known = self.user.as_deref().filter(|_| !self.claimed);
         metrics::request(
             &metrics::Request {
@@ -112,6 +123,7 @@ impl Record {
                 up: self.up,
                 down: self.down,
                 user: known,
+                site: named.map(|site| &site.counts),
             },
             now,
         );
@@ -144,6 +156,7 @@ impl Record {
                     digest,
                 })
             }),
+            host: named.map(|_| bare(&self.origin.host)),
             note: self.note.as_deref(),
         });
         if let (Some(verb), Some((route, _))) = (verb, route)

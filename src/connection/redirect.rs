@@ -4,6 +4,7 @@ use super::record::Record;
 use super::refused::OK;
 use super::state::{Connection, Next};
 use crate::http::{RequestHead, write_redirect, write_text};
+use crate::net::bare;
 use crate::reactor::Context;
 
 /// Where the answers to an authority's challenges are looked for (RFC 8555, 8.3).
@@ -35,7 +36,7 @@ impl Redirect {
 
     /// The same place by TLS. Host and target have passed the grammar, so that they end no line.
     fn location(&self, head: &RequestHead) -> Vec<u8> {
-        let mut location = format!("https://{}", name_of(head.host()));
+        let mut location = format!("https://{}", bare(head.host()));
         if self.port != HTTPS {
             location.push_str(&format!(":{}", self.port));
         }
@@ -43,15 +44,6 @@ impl Redirect {
         location.extend_from_slice(head.target());
         location
     }
-}
-
-/// A host without its port.
-fn name_of(host: &str) -> &str {
-    let end = match host.rfind(']') {
-        Some(bracket) => bracket + 1,
-        None => host.find(':').unwrap_or(host.len()),
-    };
-    host.get(..end).unwrap_or(host)
 }
 
 impl Connection {
@@ -69,23 +61,5 @@ impl Connection {
         self.answer(PERMANENT_REDIRECT, head, record, cx, |out, to| {
             write_redirect(out, &location, to)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_repeated_without_its_port() {
-        for (host, name) in [
-            ("a.example", "a.example"),
-            ("a.example:80", "a.example"),
-            ("[::1]:80", "[::1]"),
-            ("[::1]", "[::1]"),
-            ("", ""),
-        ] {
-            assert_eq!(name_of(host), name);
-        }
     }
 }

@@ -100,7 +100,7 @@ impl Connection {
             match names.last().is_some_and(|shown| shown.as_bytes() == last) {
                 true => Some(page.behind(&last)),
                 false => {
-                    let cursor = self.service.gatekeeper.cursor(&last)?;
+                    let cursor = record.site.as_ref()?.gatekeeper.cursor(&last)?;
                     Some(page.behind(cursor.as_bytes()))
                 }
             }

@@ -9,17 +9,22 @@ use std::time::Duration;
 
 use super::admission::{Applicant, Queued};
 use super::detached;
-use super::mode::{Forwarding, Mode};
+use super::mode::Mode;
 use super::record::Record;
+use super::site::{Clients, Forwarding, Site};
 use super::state::{Admitted, Checking, Connection, Next, Question, Relaying, State};
 use crate::config::BackendAuthorization;
-use crate::gate::{Decision, Denial, Grant, Task, Visit};
+use crate::gate::{Decision, Denial, Grant, Proof, Task, Visit};
 use crate::http::Unread;
 use crate::http::{ForwardedBy, Refusal, RequestHead, write_own_fields, write_request_head};
 use crate::metrics::CLIENT_GONE;
-use crate::net::Network;
+use crate::net::{Network, is_trusted};
 use crate::reactor::{Context, Kind, Wait};
 use crate::relay::{CLIENT_WENT_AWAY, End, Outcome, Outgoing, Presence, Terms, Then, Turn};
+
+/// Of a client that shows none.
+const CERTIFICATE_REQUIRED: &str =
+    "a client certificate is required here: ask the operator for one";
 
 /// A request waits this long for its turn before it is told to come again.
 const WAIT_AT_MOST: Duration = Duration::from_secs(10);
@@ -46,12 +51,62 @@ impl Connection {
                 }
             };
         }
-        let decision = service.gatekeeper.decide(&head, &visit(&record));
+        let decision = match self.site(&record) {
+            Ok(site) => site.gatekeeper.decide(&head, &self.visit(&record)),
+            Err(refusal) => {
+                return self.refuse(refusal, Some(&head), Unread::whole(&head), record, cx);
+            }
+        };
         if let Decision::Later(_) = decision {
             self.presence = Presence::Here;
             self.place.is_asking();
         }
         self.go_on(head, record, decision, cx)
+    }
+
+    /// The site that a request is for, if its connection may ask for that.
+    fn site<'r>(&self, record: &'r Record) -> Result<&'r Site, Refusal> {
+        let site = record.site.as_deref().ok_or(Refusal::NoSuchSite)?;
+        let sites = &self.service.sites;
+        let wants_certificate = site.clients.is_some();
+        if self.by_tls && (sites.are_several() || wants_certificate) {
+            let name = self.input.stream().server_name();
+            let named = name.and_then(|name| sites.named(name));
+            let named = named.as_ref().map(|site| &*site.name);
+            let is_other = named.is_some_and(|named| named != &*site.name);
+            // A proxy may name one host for all.
+            let is_believed = is_trusted(&self.service.trusted, self.peer.address());
+            let lacks_name = !site.name.is_empty() && named != Some(&*site.name);
+            if is_other && !is_believed || wants_certificate && (is_other || lacks_name) {
+                return Err(Refusal::OtherSite);
+            }
+        }
+        let is_required = site.clients.as_ref().is_some_and(Clients::are_required);
+        match is_required && self.proof == Proof::None {
+            true => Err(Refusal::Denied {
+                why: Some(CERTIFICATE_REQUIRED.into()),
+            }),
+            false => Ok(site),
+        }
+    }
+
+    /// Where a request comes from and how it is called, for who decides.
+    fn visit<'v>(&'v self, record: &'v Record) -> Visit<'v> {
+        let is_asked = record
+            .site
+            .as_ref()
+            .is_some_and(|site| site.clients.is_some());
+        Visit {
+            client: record.origin.client,
+            forwarded_for: &record.origin.forwarded_for,
+            proto: record.origin.proto,
+            host: &record.origin.host,
+            request_id: &record.request_id,
+            proof: match is_asked {
+                true => &self.proof,
+                false => &Proof::None,
+            },
+        }
     }
 
     pub(super) fn check(&mut self, checking: Box<Checking>, cx: &Context<'_>) -> Next {
@@ -77,10 +132,13 @@ impl Connection {
             return self.gone(record);
         }
         let waker = std::task::Waker::from(Arc::new(cx.waker()));
-        let visit = visit(&record);
-        let decision = service
-            .gatekeeper
-            .go_on(inquiry, &head, &visit, &waker, may_block);
+        let visit = self.visit(&record);
+        let decision = match &record.site {
+            Some(site) => site
+                .gatekeeper
+                .go_on(inquiry, &head, &visit, &waker, may_block),
+            None => return Next::Close,
+        };
         match decision {
             Decision::Later(inquiry) => {
                 self.deadline = self.presence.deadline(inquiry.deadline());
@@ -131,7 +189,7 @@ impl Connection {
             Ok(grant) => {
                 self.place.granted();
                 self.must_leave = false;
-                if let Mode::Confirm = self.service.mode {
+                if self.service.mode == Mode::Confirm {
                     return self.confirm(&head, &grant, record, cx);
                 }
                 record.name(&grant);
@@ -155,7 +213,9 @@ impl Connection {
                 let mut refusal = denial.refusal;
                 if self.service.mode.conceals(&refusal) {
                     record.note = Some(refusal.message().to_owned());
-                    refusal = self.service.gatekeeper.unauthorized();
+                    if let Some(site) = &record.site {
+                        refusal = site.gatekeeper.unauthorized();
+                    }
                 }
                 self.refuse(refusal, Some(&head), Unread::whole(&head), record, cx)
             }
@@ -165,7 +225,7 @@ impl Connection {
     /// A request that may pass has its turn, or waits for it.
     fn admit(&mut self, mut admitted: Box<Admitted>, cx: &Context<'_>) -> Next {
         let applicant = Applicant {
-            user: admitted.grant.shared_user(),
+            user: admitted.grant.account(),
             network: Network::of(admitted.record.origin.client),
             is_known: admitted.grant.had_credentials(),
         };
@@ -206,7 +266,7 @@ impl Connection {
     }
 
     fn forward(&mut self, admitted: Admitted, cx: &Context<'_>) -> Next {
-        let Mode::Forward(to) = &self.service.mode else {
+        let Some(to) = admitted.record.forwarding() else {
             // Those requests were answered when they were decided on.
             return Next::Close;
         };
@@ -225,12 +285,11 @@ impl Connection {
     }
 
     pub(super) fn relay(&mut self, mut relaying: Box<Relaying>, cx: &mut Context<'_>) -> Next {
-        let service = Arc::clone(&self.service);
-        let Mode::Forward(to) = &service.mode else {
+        let Some(to) = relaying.admitted.record.forwarding() else {
             return Next::Close;
         };
         let (head, grant) = (&relaying.admitted.head, &relaying.admitted.grant);
-        let may_keep = !service.draining.load(Ordering::Relaxed);
+        let may_keep = !self.service.draining.load(Ordering::Relaxed);
         relaying.exchange.terms.may_keep = may_keep;
         match relaying
             .exchange
@@ -242,9 +301,9 @@ impl Connection {
             }
             Turn::Done(outcome) => self.settle(relaying.admitted, outcome, cx),
             Turn::Abandoned => {
-                let user = relaying.admitted.grant.user().unwrap_or_default();
+                let user = relaying.admitted.grant.account().unwrap_or_default();
                 let permit = detached::outlives_its_client(&relaying.admitted.head)
-                    .then(|| service.detached.permit(user))
+                    .then(|| self.service.detached.permit(user))
                     .flatten();
                 // A manifest that must move no tag has its tags until its end is known, which nobody would wait for. What else
                 // bounds those is that each keeps its turn.
@@ -269,7 +328,7 @@ impl Connection {
         (record.up, record.down, record.note) = (outcome.up, outcome.down, outcome.note);
         record.digest = outcome.digest;
         if outcome.asks_for_password
-            && let Mode::Forward(to) = &self.service.mode
+            && let Some(to) = record.forwarding()
             && let Some(remedy) = to.on_password_asked()
         {
             record.add_note(remedy);
@@ -291,17 +350,6 @@ impl Connection {
         };
         record.write(status);
         next
-    }
-}
-
-/// Where a request comes from and how it is called, for who decides.
-fn visit(record: &Record) -> Visit<'_> {
-    Visit {
-        client: record.origin.client,
-        forwarded_for: &record.origin.forwarded_for,
-        proto: record.origin.proto,
-        host: &record.origin.host,
-        request_id: &record.request_id,
     }
 }
 

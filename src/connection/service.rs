@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use super::admission::Admission;
 use super::detached::Detached;
-use super::{HealthPath, Mode, Redirect, RequestIds};
-use crate::gate::Gatekeeper;
+use super::{HealthPath, Mode, Redirect, RequestIds, Sites};
 use crate::net::Cidr;
 use crate::tls::Certificates;
 
 /// What every connection needs to serve requests.
 pub struct Service {
-    /// Who may do what.
-    pub gatekeeper: Gatekeeper,
+    /// Who may do what at which host, and what is behind it.
+    pub sites: Sites,
     /// What follows a grant.
     pub mode: Mode,
     /// The requests in flight.
@@ -33,8 +32,8 @@ pub struct Service {
     pub request_ids: RequestIds,
     /// Set once the service is to end: no connection is kept after its request.
     pub draining: AtomicBool,
-    /// What clients are shown, if any of them speak TLS.
-    pub certificates: Option<Arc<Certificates>>,
+    /// What clients are shown that speak TLS.
+    pub certificates: Arc<Certificates>,
 }
 
 impl Service {
@@ -43,8 +42,7 @@ impl Service {
         if self.draining.load(Ordering::Acquire) {
             return Err("stopping".to_owned());
         }
-        self.gatekeeper.ready()?;
-        self.mode.ready()
+        self.sites.ready()
     }
 }
 

@@ -8,7 +8,7 @@ use super::detached;
 use super::limiter::Place;
 use super::record::Record;
 use super::service::Service;
-use crate::gate::{Grant, Inquiry};
+use crate::gate::{Grant, Inquiry, Proof};
 use crate::http::{Input, RequestHead};
 use crate::net::Peer;
 use crate::reactor::Wait;
@@ -32,6 +32,8 @@ pub struct Connection {
     pub(super) must_leave: bool,
     /// Whether it has to end once the request that it has now is over.
     pub(super) is_draining: bool,
+    /// What its client has proved by a certificate.
+    pub(super) proof: Proof,
     /// Whether its clients only learn where to go.
     pub(super) is_sent_away: bool,
     /// Whether the client is still there, while a request is waited for.

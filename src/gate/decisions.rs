@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::access::{Access, OtherGroups};
-use super::auth::{Guesses, Htpasswd, Users, basic_of};
+use super::auth::{Guesses, Hashes, Htpasswd, Users, basic_of};
 use super::tokens::TokenKeys;
-use super::{Authority, Decision, Denial, Gatekeeper, Grant, Handshake, PathRules, Task, Visit};
+use super::{
+    Authority, Decision, Denial, Gatekeeper, Grant, Handshake, PathRules, Proof, Task, Visit,
+};
 use crate::http::{PathDecides, RequestHead};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -29,7 +31,7 @@ fn gatekeeper(access: &str, users: &[&str]) -> Gatekeeper {
         always: PathDecides::Everywhere,
         asked_about: PathDecides::Everywhere,
     };
-    let authority = Authority::Htpasswd(Htpasswd::new(users, guesses));
+    let authority = Authority::Htpasswd(Htpasswd::new(users, guesses, Hashes::default()));
     let handshake = Handshake {
         keys: TokenKeys::random().unwrap(),
         is_lasting: false,
@@ -56,6 +58,7 @@ fn decide(gate: &Gatekeeper, user: &str, request: &str, more: &str) -> Result<Gr
         proto: "http",
         host: "h",
         request_id: "1",
+        proof: &Proof::None,
     };
     let mut decision = gate.decide(&head, &visit);
     loop {

@@ -6,7 +6,7 @@ use std::task::Waker;
 use zeroize::Zeroizing;
 
 use super::access::Access;
-use super::auth::api::{Basis, Groups, Question, Ruling};
+use super::auth::api::{Basis, Groups, Probed, Question, Ruling};
 use super::auth::{
     self, AuthorizationFault, Credentials, HeldBack, Presented, Principal, Step, Users, Verdict,
 };
@@ -15,7 +15,7 @@ use super::grant::{Denial, Grant};
 use super::handshake::Handshake;
 use super::permission::{Permission, Task, Unpermitted, Viewer};
 use super::tokens::{Error, Who};
-use super::visit::Visit;
+use super::visit::{Proof, Visit};
 
 use crate::http::{Refusal, RequestHead, basic_challenge};
 use crate::lock::EvenIfPoisoned;
@@ -33,6 +33,11 @@ const ABSENT: &str = "no credentials";
 const NO_OF_API: &str = "the API says no";
 /// Of a token that is forged, over, or of a user whose line has changed.
 const BAD_TOKEN: &str = "a token that does not count";
+/// Of a certificate in whose name nobody can be let in.
+const NAMELESS: &str =
+    "the client certificate names no user: it needs one common name, or a DNS or e-mail name";
+/// Of a user and password beside a certificate.
+const ANOTHER: &str = "the password is another user's than the client certificate";
 /// Of an `Authorization` that nobody could check.
 const UNUSABLE: &str = "no user and password in the Authorization field";
 
@@ -99,6 +104,8 @@ pub struct Gatekeeper {
     access: Option<RwLock<Arc<Access>>>,
     /// Used while something is granted to those without credentials.
     handshake: Handshake,
+    /// The name of its site, if that is not the main one.
+    site: Option<Arc<str>>,
 }
 
 impl Gatekeeper {
@@ -116,6 +123,23 @@ impl Gatekeeper {
             paths,
             access: access.map(|access| RwLock::new(Arc::new(access))),
             handshake,
+            site: None,
+        }
+    }
+
+    /// The same for a site, by its name. The main one has none.
+    pub fn at(self, site: &str) -> Gatekeeper {
+        Gatekeeper {
+            site: (!site.is_empty()).then(|| site.into()),
+            ..self
+        }
+    }
+
+    /// Asks the API, if it is one that decides, about a made-up credential. Blocks.
+    pub fn probe(&self) -> Option<Probed> {
+        match &self.authority {
+            Authority::Htpasswd(_) => None,
+            Authority::Api(api) => Some(api.probe()),
         }
     }
 
@@ -173,8 +197,50 @@ impl Gatekeeper {
             // All clients then try a GET.
             return Decision::Made(Err(Denial::of(Refusal::NoSuchPath)));
         }
-        let decision = self.begin(head, visit);
+        let decision = match self.proved(head, visit.proof) {
+            Some(decided) => Decision::Made(decided),
+            None => self.begin(head, visit),
+        };
         self.challenging(decision, head, visit)
+    }
+
+    /// Whoever has shown a certificate, which stands for a password. One that comes beside it is checked all the same, and has to
+    /// be the same user's; other credentials are not looked at.
+    fn proved(&self, head: &RequestHead, proof: &Proof) -> Option<Result<Grant, Denial>> {
+        let user = match proof {
+            Proof::None => return None,
+            Proof::Nameless => {
+                return Some(Err(Denial::of(Refusal::Denied {
+                    why: Some(NAMELESS.into()),
+                })));
+            }
+            Proof::User(user) => user,
+        };
+        let limit = match &self.authority {
+            Authority::Htpasswd(_) => LONGEST_FOR_FILE,
+            Authority::Api(_) => LONGEST_FOR_API,
+        };
+        match presented(head, limit) {
+            Err(denial) => Some(Err(denial)),
+            Ok(Presented::Basic(credentials)) if credentials.user() == &**user => None,
+            Ok(Presented::Basic(credentials)) => {
+                metrics::login(Login::Wrong);
+                Some(Err(Denial {
+                    user: claimed(&credentials),
+                    note: Some(ANOTHER.to_owned()),
+                    ..Denial::of(self.unauthorized())
+                }))
+            }
+            Ok(Presented::Absent | Presented::Unusable) => {
+                metrics::login(Login::Certificate);
+                let visitor = Visitor {
+                    principal: Some(Principal::new(Arc::clone(user))),
+                    had_credentials: true,
+                    ..Visitor::stranger()
+                };
+                Some(self.permit(head, visitor))
+            }
+        }
     }
 
     fn begin(&self, head: &RequestHead, visit: &Visit<'_>) -> Decision {
@@ -375,6 +441,7 @@ impl Gatekeeper {
                 had_credentials,
                 by_token,
                 permission,
+                site: self.site.clone(),
             }),
             Err(unpermitted) if !is_known && unpermitted.hides_from_strangers() => Err(Denial {
                 token_error: by_token.then_some(Error::Insufficient),
@@ -408,20 +475,22 @@ impl Gatekeeper {
         self.handshake.cursor(name)
     }
 
-    /// Whom a token is to be for. `None` if the line of the user has gone meanwhile.
+    /// Whom a token is to be for: whoever has no line, but a certificate, has that on each connection.
     fn holder(
         &self,
         principal: Option<&Principal>,
         credentials: Option<Zeroizing<Vec<u8>>>,
-    ) -> Option<Who> {
+    ) -> Who {
         match (&self.authority, principal, credentials) {
             (Authority::Htpasswd(htpasswd), Some(principal), _) => {
                 let name = principal.user().to_vec();
-                let fingerprint = htpasswd.fingerprint(&name)?;
-                Some(Who::User { name, fingerprint })
+                match htpasswd.fingerprint(&name) {
+                    Some(fingerprint) => Who::User { name, fingerprint },
+                    None => Who::Anonymous,
+                }
             }
-            (Authority::Api(_), _, Some(value)) => Some(Who::Credentials(value)),
-            _ => Some(Who::Anonymous),
+            (Authority::Api(_), _, Some(value)) => Who::Credentials(value),
+            _ => Who::Anonymous,
         }
     }
 

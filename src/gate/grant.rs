@@ -17,6 +17,8 @@ pub struct Grant {
     pub(super) had_credentials: bool,
     pub(super) by_token: bool,
     pub(super) permission: Permission,
+    /// The name of the site that it is for, if that is not the main one.
+    pub(super) site: Option<Arc<str>>,
 }
 
 impl Grant {
@@ -45,9 +47,14 @@ impl Grant {
         self.principal.as_ref().map(Principal::user)
     }
 
-    /// The same, shared.
-    pub fn shared_user(&self) -> Option<Arc<[u8]>> {
-        self.principal.as_ref().map(Principal::shared)
+    /// In whose name everything is counted that is shared out among users: two sites may have users of one name.
+    pub fn account(&self) -> Option<Arc<[u8]>> {
+        let user = self.principal.as_ref().map(Principal::shared)?;
+        Some(match &self.site {
+            None => user,
+            // No user has a NUL in the name.
+            Some(site) => [&user, &b"\0"[..], site.as_bytes()].concat().into(),
+        })
     }
 
     /// The name in the credentials, for the log alone: that they were good does not say whose they are.

@@ -60,10 +60,7 @@ impl Handshake {
     }
 
     /// Leave to have a token for somebody.
-    pub(super) fn permission(&self, who: Option<Who>) -> Result<Permission, Unpermitted> {
-        let Some(who) = who else {
-            return Err(Unpermitted::of(Refusal::Unsure { retry_after: 1 }));
-        };
+    pub(super) fn permission(&self, who: Who) -> Result<Permission, Unpermitted> {
         match self.give(who) {
             Some(token) => Ok(Permission::of(Task::Token(token))),
             None => Err(Unpermitted::of(Refusal::Denied {

@@ -25,4 +25,4 @@ pub use gatekeeper::Gatekeeper;
 pub use grant::{Denial, Grant};
 pub use handshake::Handshake;
 pub use permission::{Missing, Permission, Task, Viewer};
-pub use visit::Visit;
+pub use visit::{Proof, Visit};

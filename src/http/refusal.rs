@@ -59,6 +59,8 @@ pub enum Refusal {
         why: Option<Box<str>>,
     },
     NoSuchPath,
+    NoSuchSite,
+    OtherSite,
     /// What the backend answered when it was asked for its catalogue.
     NoCatalog {
         status: u16,
@@ -113,7 +115,7 @@ impl Refusal {
             403 | 409 => "DENIED",
             404 => "NAME_UNKNOWN",
             413 => "SIZE_INVALID",
-            405 | 415 | 417 | 501 | 505 => "UNSUPPORTED",
+            405 | 415 | 417 | 421 | 501 | 505 => "UNSUPPORTED",
             429 => "TOOMANYREQUESTS",
             500 | 502..=504 => "UNAVAILABLE",
             _ => "BAD_REQUEST",
@@ -130,6 +132,8 @@ impl Refusal {
                 | Self::Unauthorized { .. }
                 | Self::Denied { .. }
                 | Self::NoSuchPath
+                | Self::NoSuchSite
+                | Self::OtherSite
                 | Self::NoCatalog { .. }
                 | Self::BadQuery
                 | Self::FormBody
@@ -290,6 +294,14 @@ impl Refusal {
             Self::NoSuchPath => (
                 404,
                 "nothing of a registry is called so: see that the name has lower-case letters alone, and the path is one of the API",
+            ),
+            Self::NoSuchSite => (
+                421,
+                "no host of this name is served here: check the name, or tell the operator to add a site for it",
+            ),
+            Self::OtherSite => (
+                421,
+                "this connection was opened for another host: open one whose TLS server name is the Host of the request",
             ),
             Self::NoCatalog { status } => (
                 *status,

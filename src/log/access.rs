@@ -38,6 +38,8 @@ pub struct Access<'a> {
     pub request_id: &'a str,
     /// What it is about in a registry. Only the JSON form says it; the target has it all.
     pub registry: Option<Registry<'a>>,
+    /// The host that it was for, if a site has that.
+    pub host: Option<&'a str>,
     /// What else there is to say: why it was refused, at which stage it broke off.
     pub note: Option<&'a str>,
 }
@@ -70,6 +72,7 @@ impl Default for Access<'_> {
             elapsed: Duration::ZERO,
             request_id: "",
             registry: None,
+            host: None,
             note: None,
         }
     }
@@ -108,6 +111,10 @@ impl Access<'_> {
         }
         line.push_str(" id=");
         escape::column(line, escape::cut(self.request_id.as_bytes(), LONGEST_WORD));
+        if let Some(host) = self.host {
+            line.push_str(" host=");
+            escape::column(line, escape::cut(host.as_bytes(), LONGEST_WORD));
+        }
         if let Some(user) = self.user.filter(|_| self.claimed) {
             line.push_str(" claimed=");
             escape::column(line, escape::cut(user, LONGEST_WORD));
@@ -140,6 +147,7 @@ impl Access<'_> {
             .number("down", self.down)
             .number("ms", self.milliseconds())
             .text("id", word(self.request_id.as_bytes()))
+            .maybe("host", self.host.map(|host| word(host.as_bytes())))
             .maybe("claimed", self.user.filter(|_| self.claimed).map(word))
             .maybe("note", self.note.map(|note| word(note.as_bytes())));
         if let Some(registry) = self.registry {

@@ -110,6 +110,8 @@ label! {
         Token = "token",
         /// One that does not.
         BadToken = "bad-token",
+        /// A certificate that was believed.
+        Certificate = "certificate",
     }
 }
 
@@ -184,6 +186,31 @@ pub struct Request<'a> {
     pub down: u64,
     /// Who was let in.
     pub user: Option<&'a [u8]>,
+    /// Whom it was for, if that has a name.
+    pub site: Option<&'a SiteCounts>,
+}
+
+/// Requests that are over of one site, by the class of their status.
+#[derive(Debug, Default)]
+pub struct SiteCounts([Counter; Status::TEXTS.len()]);
+
+impl SiteCounts {
+    /// How they are, by the name of the site.
+    pub fn standing(&self, name: &str) -> SiteStanding {
+        SiteStanding {
+            name: name.to_owned(),
+            requests: self.0.iter().map(Counter::value).collect(),
+        }
+    }
+}
+
+/// How one site is.
+#[derive(Clone, Debug)]
+pub struct SiteStanding {
+    /// Its first name.
+    pub name: String,
+    /// Requests by the class of their status.
+    pub requests: Vec<u64>,
 }
 
 /// Counts a request that is over.
@@ -192,6 +219,12 @@ pub fn request(request: &Request<'_>, now: Instant) {
     if let Some(count) = REQUESTS
         .get(method as usize)
         .and_then(|counts| counts.get(status as usize))
+    {
+        count.one();
+    }
+    if let Some(count) = request
+        .site
+        .and_then(|SiteCounts(counts)| counts.get(status as usize))
     {
         count.one();
     }
@@ -290,6 +323,8 @@ pub struct Standing {
     pub loops: Vec<usize>,
     /// The backends, in order.
     pub backends: Vec<BackendStanding>,
+    /// The sites that have names.
+    pub sites: Vec<SiteStanding>,
     /// The certificates that clients are shown.
     pub certificates: Vec<CertificateStanding>,
     /// The networks from which too many wrong passwords came, whoever is held back longest first.
@@ -299,6 +334,8 @@ pub struct Standing {
 /// How one backend is.
 #[derive(Clone, Debug)]
 pub struct BackendStanding {
+    /// The name of the site that it is behind; empty for the main one.
+    pub site: String,
     /// Its URL, as configured.
     pub url: String,
     /// What came of the last attempt to connect to it.

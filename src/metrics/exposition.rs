@@ -14,9 +14,9 @@ use prometheus_client::registry::Registry;
 
 use super::count::{Counter, Histogram};
 use super::counted::{
-    ACCESS_LINES_LOST, API_DURATION, API_FAILURES, BackendState, CACHE_HITS, CACHE_MISSES,
-    CONNECTIONS, DOWN, DURATION, HASHES, HASHES_REFUSED, LOGINS, Login, MESSAGES_LOST, Method,
-    RELOADS, REQUESTS, Reload, Standing, Status, UP,
+    ACCESS_LINES_LOST, API_DURATION, API_FAILURES, BackendStanding, BackendState, CACHE_HITS,
+    CACHE_MISSES, CONNECTIONS, DOWN, DURATION, HASHES, HASHES_REFUSED, LOGINS, Login,
+    MESSAGES_LOST, Method, RELOADS, REQUESTS, Reload, Standing, Status, UP,
 };
 use super::process::{Process, started};
 
@@ -42,10 +42,18 @@ impl Collector for Standing {
         page.requests()?;
         page.logins(self)?;
         page.house(self)?;
+        page.sites(self)?;
         page.backends(self)?;
         page.certificates(self)?;
         page.own(&Process::now())
     }
+}
+
+/// What tells a backend from others; two sites may have the same.
+fn at(backend: &BackendStanding) -> Vec<(&'static str, &str)> {
+    let site = (!backend.site.is_empty()).then_some(("site", backend.site.as_str()));
+    let url = ("backend", backend.url.as_str());
+    site.into_iter().chain([url]).collect()
 }
 
 type Label = (&'static str, &'static str);
@@ -226,6 +234,27 @@ impl Page<'_> {
         )
     }
 
+    /// Of those with a name, where there are several.
+    fn sites(&mut self, standing: &Standing) -> fmt::Result {
+        if standing.sites.is_empty() {
+            return Ok(());
+        }
+        let mut requests = self.0.encode_descriptor(
+            "portreeve_site_requests",
+            "Requests that are over, by site and by the class of their status",
+            None,
+            MetricType::Counter,
+        )?;
+        for site in &standing.sites {
+            for (status, count) in Status::TEXTS.iter().zip(&site.requests) {
+                requests
+                    .encode_family(&[("site", site.name.as_str()), ("status", *status)])?
+                    .encode_counter::<NoLabelSet, _, f64>(count, None)?;
+            }
+        }
+        Ok(())
+    }
+
     fn backends(&mut self, standing: &Standing) -> fmt::Result {
         let mut up = self.0.encode_descriptor(
             "portreeve_backend_up",
@@ -236,8 +265,7 @@ impl Page<'_> {
         for backend in &standing.backends {
             if backend.state != BackendState::Unknown {
                 let is_up = u32::from(backend.state == BackendState::Up);
-                up.encode_family(&[("backend", backend.url.as_str())])?
-                    .encode_gauge(&is_up)?;
+                up.encode_family(&at(backend))?.encode_gauge(&is_up)?;
             }
         }
         let mut state = self.0.encode_descriptor(
@@ -250,7 +278,7 @@ impl Page<'_> {
             for (place, text) in BackendState::TEXTS.iter().enumerate() {
                 let is_so = u32::from(backend.state as usize == place);
                 state
-                    .encode_family(&[("backend", backend.url.as_str()), ("state", text)])?
+                    .encode_family(&[&at(backend)[..], &[("state", *text)]].concat())?
                     .encode_gauge(&is_so)?;
             }
         }
@@ -262,7 +290,7 @@ impl Page<'_> {
         )?;
         for backend in &standing.backends {
             connections
-                .encode_family(&[("backend", backend.url.as_str())])?
+                .encode_family(&at(backend))?
                 .encode_counter::<NoLabelSet, _, f64>(&backend.connections, None)?;
         }
         let mut failures = self.0.encode_descriptor(
@@ -273,7 +301,7 @@ impl Page<'_> {
         )?;
         for backend in &standing.backends {
             failures
-                .encode_family(&[("backend", backend.url.as_str())])?
+                .encode_family(&at(backend))?
                 .encode_counter::<NoLabelSet, _, f64>(&backend.failures, None)?;
         }
         Ok(())
@@ -439,6 +467,7 @@ mod tests {
 
     fn backend(url: &str, state: BackendState) -> BackendStanding {
         BackendStanding {
+            site: String::new(),
             url: url.to_owned(),
             state,
             connections: 4,
@@ -483,6 +512,7 @@ mod tests {
                 up: 2000,
                 down: 0,
                 user: Some(b"alice"),
+                site: None,
             },
             Instant::now(),
         );

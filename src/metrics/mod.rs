@@ -19,8 +19,8 @@ pub use process::{Process, started};
 pub use counted::{
     ACCESS_LINES_LOST, API_FAILURES, Awaited, BackendStanding, BackendState, CACHE_HITS,
     CACHE_MISSES, CONNECTIONS, CertificateStanding, HASHES, HASHES_REFUSED, Login, MESSAGES_LOST,
-    Method, Reload, Request, Standing, Status, Sums, ThrottledStanding, api_call, busiest, login,
-    reload, request, sums,
+    Method, Reload, Request, SiteCounts, SiteStanding, Standing, Status, Sums, ThrottledStanding,
+    api_call, busiest, login, reload, request, sums,
 };
 
 pub(crate) use counted::CLIENT_GONE;

@@ -3,6 +3,7 @@
 mod cidr;
 mod host;
 mod look_up;
+mod names;
 mod network;
 mod peer;
 mod resolver;
@@ -11,6 +12,7 @@ mod text;
 pub use cidr::{Cidr, is_private, is_trusted};
 pub use host::{Host, HostPort};
 pub use look_up::LookUp;
+pub use names::{NameTable, bare};
 pub use network::Network;
 pub use peer::Peer;
 pub use resolver::Resolver;

@@ -147,6 +147,7 @@ impl Backend {
     /// How it is, for whoever watches.
     pub fn standing(&self) -> BackendStanding {
         BackendStanding {
+            site: String::new(),
             url: self.address.to_string(),
             state: self.health.state(),
             connections: self.connections.value(),

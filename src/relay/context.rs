@@ -14,6 +14,30 @@ use crate::http::location::{Origin, Outside, rewrite};
 use crate::http::{RequestHead, ResponseHead, Scheme};
 use crate::metrics::BackendStanding;
 
+/// What all relays of a process share: the memory that transfers and whole contents take.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    budget: Budget,
+    contents: Contents,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        let budget = Budget::default();
+        Memory {
+            contents: Contents::new(budget.clone()),
+            budget,
+        }
+    }
+}
+
+impl Memory {
+    /// What transfers hold in large buffers and pipes, in bytes.
+    pub fn buffered(&self) -> usize {
+        self.budget.used()
+    }
+}
+
 /// The backends and what all transfers share.
 #[derive(Debug)]
 pub struct Relay {
@@ -36,14 +60,15 @@ impl Relay {
         backends: Vec<Backend>,
         response_timeout: Duration,
         body_timeout: Duration,
+        memory: &Memory,
     ) -> Relay {
-        let budget = Budget::default();
+        let Memory { budget, contents } = memory.clone();
         Relay {
             choice: Choice::new(backends.len()),
             sessions: Sessions::default(),
             tags: Tags::default(),
             backends,
-            contents: Contents::new(budget.clone()),
+            contents,
             budget,
             response_timeout,
             body_timeout,
@@ -106,14 +131,24 @@ impl Relay {
         Err(reasons.join("; "))
     }
 
+    /// How many backends there are.
+    pub fn places(&self) -> usize {
+        self.backends.len()
+    }
+
+    /// Which backends ask for a password, by their places. Nothing is said of one that does not answer. Blocks.
+    pub fn asking_for_password(&self) -> Vec<usize> {
+        let asks = |backend: &Backend| backend.asks_for_password().is_ok_and(|asks| asks);
+        let places = self.backends.iter().enumerate();
+        places
+            .filter(|(_, backend)| asks(backend))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
     /// How the backends are, in order.
     pub fn standing(&self) -> Vec<BackendStanding> {
         self.backends.iter().map(Backend::standing).collect()
-    }
-
-    /// What transfers hold in large buffers and pipes, in bytes.
-    pub fn buffered(&self) -> usize {
-        self.budget.used()
     }
 
     /// Gives up backend connections that have been idle for long.

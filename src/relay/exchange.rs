@@ -117,7 +117,7 @@ impl Exchange {
             head: outgoing,
             own_fields,
         } = outgoing;
-        let user = || grant.shared_user().unwrap_or_default();
+        let user = || grant.account().unwrap_or_default();
         let stage = match grant.task() {
             Task::Relay => Stage::Choosing,
             // It asks nothing of a backend.

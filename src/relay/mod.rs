@@ -32,7 +32,7 @@ use std::time::Instant;
 
 pub use backend::Backend;
 pub use content::Room;
-pub use context::Relay;
+pub use context::{Memory, Relay};
 pub use exchange::{Exchange, Turn};
 pub use listing::Listed;
 pub use outcome::{CLIENT_WENT_AWAY, End, Outcome, Then};

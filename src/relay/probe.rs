@@ -6,7 +6,6 @@
 //! What a backend sends during a probe is thrown away.
 
 use std::io;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::backend::Backend;
@@ -18,15 +17,14 @@ use crate::stream::{Interest, Stream};
 const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Relay {
-    /// Probes the backend at this place whenever it has not been asked for a while, for ever. Returns at once if there is
-    /// none.
-    pub fn watch(&self, place: usize) {
-        while let Some(backend) = self.backends.get(place) {
-            match backend.health().due_in(Instant::now()) {
-                Duration::ZERO => self.probe(place, backend),
-                left => thread::sleep(left),
-            }
+    /// Probes the backend at this place if it has not been asked for a while. Says when to look again. `None` if there is no such
+    /// backend.
+    pub fn watch(&self, place: usize) -> Option<Duration> {
+        let backend = self.backends.get(place)?;
+        if backend.health().due_in(Instant::now()).is_zero() {
+            self.probe(place, backend);
         }
+        Some(backend.health().due_in(Instant::now()))
     }
 
     fn probe(&self, place: usize, backend: &Backend) {

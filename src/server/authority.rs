@@ -2,10 +2,9 @@
 //! lets anybody in, and of a backend whether it wants a password of its own.
 
 use crate::config::{BackendAuthorization, Fault, Settings};
-use crate::connection::ASKS_FOR_PASSWORD;
-use crate::gate::Authority;
+use crate::connection::{ASKS_FOR_PASSWORD, Site};
 use crate::gate::auth::api::{self, Api, ApiSettings, Probed};
-use crate::relay::Backend;
+use crate::relay::Relay;
 use crate::tls;
 
 /// Makes ready to ask the API, if one is named.
@@ -59,13 +58,12 @@ pub enum Discovery {
 }
 
 /// Asks the API, if there is one and it is to be asked, about a made-up credential.
-pub fn probe(settings: &Settings, authority: &Authority) -> Option<Discovery> {
-    let (Authority::Api(api), Some(place), true) =
-        (authority, &settings.auth_backend, settings.auth_probe)
-    else {
+pub fn probe(settings: &Settings, site: &Site) -> Option<Discovery> {
+    let place = settings.auth_backend.as_ref()?;
+    if !settings.auth_probe {
         return None;
-    };
-    match api.probe() {
+    }
+    match site.gatekeeper.probe()? {
         Probed::Closed => None,
         Probed::Open => Some(Discovery::Fault(place.fault(api::OPEN))),
         Probed::Later => Some(Discovery::Warning(place.fault(api::LATER).to_string())),
@@ -79,13 +77,14 @@ pub fn probe(settings: &Settings, authority: &Authority) -> Option<Discovery> {
 
 /// A warning for each backend that asks for a password that it never gets. Nothing is said of one that does not answer: it
 /// may be started later.
-pub fn password_asked(settings: &Settings, backends: &[Backend]) -> Vec<String> {
+pub fn password_asked(settings: &Settings, site: &Site) -> Vec<String> {
     if settings.backend_authorization != BackendAuthorization::Drop {
         return Vec::new();
     }
-    let places = settings.backend.iter().zip(backends);
-    places
-        .filter(|(_, backend)| backend.asks_for_password().is_ok_and(|asks| asks))
-        .map(|(place, _)| place.fault(ASKS_FOR_PASSWORD).to_string())
+    let asking = site.relay().map(Relay::asking_for_password);
+    let asking = asking.into_iter().flatten();
+    asking
+        .filter_map(|place| settings.backend.get(place))
+        .map(|place| place.fault(ASKS_FOR_PASSWORD).to_string())
         .collect()
 }

@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 
+use rustls::server::ClientHello;
+
 use super::listener::Listener;
 use crate::connection::{Connection, ConnectionLimiter, Service};
 use crate::metrics;
 use crate::net::{Peer, is_trusted};
 use crate::reactor::Doors;
-use crate::stream::Poll;
+use crate::stream::{Choose, Poll};
+use crate::tls;
 
 /// The listeners of a gate.
 pub struct Entrance {
@@ -17,8 +20,27 @@ pub struct Entrance {
     pub listeners: Vec<Listener>,
     /// What their connections share.
     pub service: Arc<Service>,
+    /// How TLS is spoken to each, where a listener does.
+    pub choose: Option<Arc<Choose>>,
     /// How many there may be.
     pub limiter: Arc<ConnectionLimiter>,
+}
+
+/// Which configuration of TLS is for a client: `plain`, unless the site that it names asks for certificates. An authority that looks at a
+/// challenge has none.
+pub fn choose(service: &Arc<Service>, plain: Arc<rustls::ServerConfig>) -> Arc<Choose> {
+    let service = Arc::clone(service);
+    Arc::new(move |hello: &ClientHello<'_>| {
+        let mut protocols = hello.alpn().into_iter().flatten();
+        let looks_at_challenge = protocols.any(|protocol| protocol == tls::ACME_TLS);
+        let site = match hello.server_name() {
+            Some(name) => service.sites.of(name),
+            None => service.sites.main().cloned(),
+        };
+        let asking = site.filter(|_| !looks_at_challenge);
+        let asking = asking.and_then(|site| Some(site.clients.as_ref()?.config()));
+        asking.unwrap_or_else(|| Arc::clone(&plain))
+    })
 }
 
 impl Doors<Connection> for Entrance {
@@ -40,7 +62,7 @@ impl Doors<Connection> for Entrance {
         let Some(listener) = self.listeners.get(number) else {
             return Ok(None);
         };
-        let Some((stream, peer)) = listener.accept()? else {
+        let Some((stream, peer)) = listener.accept(self.choose.as_ref())? else {
             return Ok(None);
         };
         let counted = match peer {

@@ -3,6 +3,7 @@
 //! Owns how long the start waits for the names in it: resolvers that are silent must not hold a gate back that could say
 //! meanwhile what it is about.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -23,25 +24,17 @@ pub struct Exposure {
 type Warning = Box<dyn Fn(IpAddr) -> String>;
 
 impl Exposure {
-    /// Begins to look up all places of `settings` that should be out of reach.
-    pub fn begin(settings: &Settings) -> Exposure {
-        let api = settings.auth_backend.as_ref();
-        let api = api.filter(|place| !place.value.tls).map(|place| {
-            let origin = place.origin.clone();
-            look_up(
-                &place.value.host_port,
-                Box::new(move |address| {
-                    format!(
-                        "{origin}: {address} is neither loopback nor private: the passwords go there in the clear; \
-                         ask it by https://"
-                    )
-                }),
-            )
-        });
-        let backends = settings.backend.iter().filter_map(backend);
+    /// Begins to look up all places of these settings that should be out of reach.
+    pub fn begin<'a>(all: impl Iterator<Item = &'a Settings>) -> Exposure {
+        // Several sites may stand before one.
+        let mut seen = HashSet::new();
         Exposure {
             deadline: Instant::now() + LIMIT,
-            places: api.into_iter().chain(backends).collect(),
+            places: all
+                .flat_map(places)
+                .filter(|(place, _)| seen.insert(place.to_string()))
+                .map(|(place, warning)| (LookUp::begin(place), warning))
+                .collect(),
         }
     }
 
@@ -56,22 +49,32 @@ impl Exposure {
     }
 }
 
-fn backend(backend: &Placed<config::Backend>) -> Option<(LookUp, Warning)> {
+fn places(settings: &Settings) -> Vec<(HostPort, Warning)> {
+    let api = settings.auth_backend.as_ref();
+    let api = api.filter(|place| !place.value.tls).map(|place| {
+            let origin = place.origin.clone();
+            let warning = move |address: IpAddr| {
+                format!(
+                    "{origin}: {address} is neither loopback nor private: the passwords go there in the clear; \
+                     ask it by https://"
+                )
+            };
+            (place.value.host_port.clone(), Box::new(warning) as Warning)
+        });
+    let backends = settings.backend.iter().filter_map(backend);
+    api.into_iter().chain(backends).collect()
+}
+
+fn backend(backend: &Placed<config::Backend>) -> Option<(HostPort, Warning)> {
     let (config::Backend::Http(place) | config::Backend::Https(place)) = &backend.value else {
         return None;
     };
     let origin = backend.origin.clone();
-    Some(look_up(
-        place,
-        Box::new(move |address| {
-            format!(
-                "{origin}: {address} is neither loopback nor private: whoever reaches it walks around the gate; \
-                 bind the registry to 127.0.0.1 or a private network"
-            )
-        }),
-    ))
-}
-
-fn look_up(place: &HostPort, warning: Warning) -> (LookUp, Warning) {
-    (LookUp::begin(place.clone()), warning)
+    let warning = move |address: IpAddr| {
+        format!(
+            "{origin}: {address} is neither loopback nor private: whoever reaches it walks around the gate; \
+             bind the registry to 127.0.0.1 or a private network"
+        )
+    };
+    Some((place.clone(), Box::new(warning)))
 }

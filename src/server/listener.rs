@@ -12,7 +12,7 @@ use rustix::net::SocketFlags;
 use super::socket_activation::HandedOver;
 use crate::config::Listen;
 use crate::net::{HostPort, Peer};
-use crate::stream::{Socket, SocketFile, Stream, bind_unix};
+use crate::stream::{Choose, Socket, SocketFile, Stream, bind_unix};
 
 /// Connections that the kernel keeps for us until they are accepted; it caps this by `somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -23,7 +23,7 @@ pub struct Listener {
     family: Family,
     fd: OwnedFd,
     url: String,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    is_tls: bool,
     redirects: bool,
     is_handed_over: bool,
 }
@@ -40,12 +40,8 @@ enum Family {
 }
 
 impl Listener {
-    /// Binds `listen`, or takes what was handed over for it. `tls` is for `https://`.
-    pub fn bind(
-        listen: &Listen,
-        tls: Option<&Arc<rustls::ServerConfig>>,
-        handed_over: &mut HandedOver,
-    ) -> io::Result<Listener> {
+    /// Binds `listen`, or takes what was handed over for it.
+    pub fn bind(listen: &Listen, handed_over: &mut HandedOver) -> io::Result<Listener> {
         let given = handed_over.len();
         let Bound(fd, url, family) = match listen {
             Listen::Https(place) => bind_tcp("https", place, handed_over)?,
@@ -55,24 +51,22 @@ impl Listener {
         };
         let is_handed_over = handed_over.len() < given;
         rustix::net::listen(&fd, BACKLOG)?;
-        let tls = match listen {
-            // Never in the clear for want of a certificate.
-            Listen::Https(_) => Some(tls.ok_or_else(|| io::Error::other("no certificate"))?),
-            Listen::Http(_) | Listen::Unix(_) | Listen::Redirect(_) => None,
-        };
         Ok(Listener {
             family,
             fd,
             url,
-            tls: tls.map(Arc::clone),
+            is_tls: matches!(listen, Listen::Https(_)),
             redirects: matches!(listen, Listen::Redirect(_)),
             is_handed_over,
         })
     }
 
-    /// The next client, and who it is. `None` when it is of no use: it is gone already, or TLS
-    /// cannot begin.
-    pub fn accept(&self) -> rustix::io::Result<Option<(Stream, Peer)>> {
+    /// The next client, and who it is; `choose` is for those that speak TLS. `None` when it is of no use: it is gone already,
+    /// or nothing can be said to it.
+    pub fn accept(
+        &self,
+        choose: Option<&Arc<Choose>>,
+    ) -> rustix::io::Result<Option<(Stream, Peer)>> {
         let (fd, address) =
             rustix::net::acceptfrom_with(&self.fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
         // Asked later, the address of a client that has reset meanwhile would be unknown.
@@ -84,19 +78,18 @@ impl Listener {
         };
         let socket = Socket::new(fd);
         socket.send_at_once();
-        let Some(config) = &self.tls else {
-            return Ok(Some((Stream::clear(socket), peer)));
-        };
-        let connection = rustls::ServerConnection::new(Arc::clone(config));
-        Ok(connection
-            .ok()
-            .map(|connection| (Stream::tls(socket, connection), peer)))
+        // Never in the clear for want of a configuration.
+        Ok(match (self.is_tls, choose) {
+            (false, _) => Some((Stream::clear(socket), peer)),
+            (true, Some(choose)) => Some((Stream::greeting(socket, choose), peer)),
+            (true, None) => None,
+        })
     }
 
     /// Its port, if TLS is spoken there.
     pub fn tls_port(&self) -> Option<u16> {
         let (_, port) = self.url.rsplit_once(':')?;
-        port.parse().ok().filter(|_| self.tls.is_some())
+        port.parse().ok().filter(|_| self.is_tls)
     }
 
     /// Whether its clients are only sent elsewhere.

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::acme::Keeper;
-use crate::connection::Service;
+use crate::connection::{Service, Site};
+use crate::relay::Relay;
 use crate::tls::{Certificates, SelfSigned};
 
 /// Soon enough for memory after a crowd has gone, and seldom enough for a processor that sleeps.
@@ -21,28 +22,23 @@ const ROUNDS_A_PRUNING: u32 = 5;
 const ROUNDS_A_LOOK: u32 = 1200;
 
 /// Starts the rounds, and a watch for each backend, which end with the process.
-pub fn start(
-    service: Arc<Service>,
-    mut self_signed: Option<SelfSigned>,
-    certificates: Option<Arc<Certificates>>,
-) -> io::Result<()> {
-    for place in 0..service.mode.backends().len() {
-        let service = Arc::clone(&service);
-        thread::Builder::new()
-            .name("watch".into())
-            .spawn(move || service.mode.watch(place))?;
-    }
+pub fn start(service: Arc<Service>, mut self_signed: Option<SelfSigned>) -> io::Result<()> {
+    service.sites.all().iter().try_for_each(watch)?;
     let rounds = move || {
         for round in 1_u32.. {
             thread::sleep(ROUND);
             give_memory_back();
             if round.is_multiple_of(ROUNDS_A_PRUNING) {
-                service.mode.prune();
+                let sites = service.sites.all();
+                sites
+                    .iter()
+                    .filter_map(|site| site.relay())
+                    .for_each(Relay::prune);
             }
             if round.is_multiple_of(ROUNDS_A_LOOK)
-                && let (Some(own), Some(certificates)) = (&mut self_signed, &certificates)
+                && let Some(own) = &mut self_signed
             {
-                renew(own, certificates);
+                renew(own, &service.certificates);
             }
         }
     };
@@ -50,6 +46,20 @@ pub fn start(
         .name("maintenance".into())
         .spawn(rounds)
         .map(drop)
+}
+
+/// Starts a watch for each backend of a site, which ends with the site.
+pub fn watch(site: &Arc<Site>) -> io::Result<()> {
+    for place in 0..site.relay().map_or(0, Relay::places) {
+        let site = Arc::downgrade(site);
+        let look = move || {
+            while let Some(pause) = site.upgrade().and_then(|site| site.relay()?.watch(place)) {
+                thread::sleep(pause);
+            }
+        };
+        thread::Builder::new().name("watch".into()).spawn(look)?;
+    }
+    Ok(())
 }
 
 /// Has certificates made and renewed by an authority, in a thread that ends with the process.

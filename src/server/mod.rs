@@ -7,11 +7,14 @@ mod bound;
 mod doors;
 mod ephemeral_storage;
 mod exposure;
+mod guard;
 mod listener;
 mod maintenance;
 mod notify;
 mod prepare;
 mod reload;
+mod site_files;
+mod sites;
 mod socket_activation;
 mod start;
 mod stop;
@@ -62,8 +65,8 @@ fn start(settings: Settings, role: Role) -> ExitCode {
     };
     let before = reload::Before::of(&settings);
     let ready = handed_over.and_then(|handed_over| {
-        let prepared = prepare(&settings, Writing::Allowed)?;
-        let bound = bind(&settings, &prepared, handed_over)?;
+        let prepared = prepare(&settings, role, Writing::Allowed)?;
+        let bound = bind(&settings, handed_over)?;
         Ok((prepared, bound))
     });
     let (prepared, bound) = match ready {
@@ -100,7 +103,7 @@ pub fn check(mut settings: Settings) -> ExitCode {
     if let Some(unit) = &unit {
         unit.lend_credentials(&mut settings);
     }
-    let (mut prepared, mut faults) = match prepare(&settings, Writing::Refused) {
+    let (mut prepared, mut faults) = match prepare(&settings, Role::Gate, Writing::Refused) {
         Ok(prepared) => (Some(prepared), Vec::new()),
         Err(faults) => (None, faults),
     };
@@ -112,12 +115,14 @@ pub fn check(mut settings: Settings) -> ExitCode {
         // What is known is said before anything is waited for.
         prepared.words.drain(..).for_each(|word| tell(&word));
         warnings.append(&mut prepared.warnings);
-        match authority::probe(&settings, &prepared.authority) {
-            Some(Discovery::Fault(fault)) => faults.push(fault),
-            Some(Discovery::Warning(warning)) => warnings.push(warning),
-            None => {}
+        for (settings, site) in prepared.guarded(&settings) {
+            match authority::probe(settings, site) {
+                Some(Discovery::Fault(fault)) => faults.push(fault),
+                Some(Discovery::Warning(warning)) => warnings.push(warning),
+                None => {}
+            }
+            warnings.extend(authority::password_asked(settings, site));
         }
-        warnings.extend(authority::password_asked(&settings, &prepared.backends));
     }
     if let Some(prepared) = prepared {
         warnings.extend(prepared.exposure.warnings());
@@ -142,7 +147,7 @@ pub fn faults(settings: &mut Settings) -> Vec<Fault> {
     if let Some(unit) = Unit::of_the_service() {
         unit.lend_credentials(settings);
     }
-    prepare(settings, Writing::Refused)
+    prepare(settings, Role::Gate, Writing::Refused)
         .err()
         .unwrap_or_default()
 }
@@ -155,16 +160,11 @@ pub fn report(faults: &[Fault]) {
     }
 }
 
-fn bind(
-    settings: &Settings,
-    prepared: &Prepared,
-    mut handed_over: HandedOver,
-) -> Result<Bound, Vec<Fault>> {
+fn bind(settings: &Settings, mut handed_over: HandedOver) -> Result<Bound, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut listeners = Vec::new();
     for listen in &settings.listen {
-        let tls = prepared.tls.as_ref();
-        match Listener::bind(&listen.value, tls, &mut handed_over) {
+        match Listener::bind(&listen.value, &mut handed_over) {
             Ok(listener) => listeners.push(listener),
             Err(error) => faults.push(listen.fault(bind_reason(&error))),
         }

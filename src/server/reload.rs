@@ -14,34 +14,50 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use super::guard::{self, NOWHERE};
 use super::notify;
 use super::prepare::{self, Quoted};
-use crate::config::{Fault, Pair, Placed, Settings};
-use crate::connection::Service;
+use super::site_files::SiteWatch;
+use super::sites::{self, label};
+use crate::config::{ClientCertificates, Fault, Pair, Placed, Settings};
+use crate::connection::Site;
 use crate::metrics::{self, Reload};
-use crate::tls::Certificates;
+use crate::tls::{self, Certificates};
 
 /// Between two looks.
 const ROUND: Duration = Duration::from_secs(1);
 /// What has stood still for this long is whole.
-const STILL: Duration = Duration::from_millis(200);
+pub const STILL: Duration = Duration::from_millis(200);
 
 /// Somebody has asked for a look at once, by SIGHUP; also what has not changed is then read.
 pub struct Asked;
 
-/// Starts the looks, which end with the process. `files` are as they were before the first of them was read.
+/// Starts the looks, which end with the process.
 pub fn start(files: Files, asked: Receiver<Asked>) -> io::Result<()> {
-    let Files { mut watched } = files;
+    let Files {
+        mut main,
+        mut sites,
+    } = files;
     let rounds = move || {
         loop {
-            match asked.recv_timeout(ROUND) {
-                Ok(Asked) => {
-                    notify::reloading();
-                    look(&mut watched, |_| true);
-                    notify::ready();
-                }
-                Err(RecvTimeoutError::Timeout) => look(&mut watched, Watched::has_changed),
+            let is_asked = match asked.recv_timeout(ROUND) {
+                Ok(Asked) => true,
+                Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let wanted: fn(&Watched) -> bool = match is_asked {
+                true => |_| true,
+                false => Watched::has_changed,
+            };
+            if is_asked {
+                notify::reloading();
+            }
+            look(main.iter_mut(), wanted);
+            if let Some(sites) = &mut sites {
+                sites.look(wanted);
+            }
+            if is_asked {
+                notify::ready();
             }
         }
     };
@@ -53,11 +69,14 @@ pub fn start(files: Files, asked: Receiver<Asked>) -> io::Result<()> {
 
 /// What is watched.
 pub struct Files {
-    watched: Vec<Watched>,
+    /// What the main settings name.
+    pub main: Vec<Watched>,
+    /// The sites, if there may be some.
+    pub sites: Option<SiteWatch>,
 }
 
 /// Files that are only good together.
-struct Watched {
+pub struct Watched {
     files: Vec<PathBuf>,
     /// As they were when they were last read, good or bad.
     seen: Vec<Option<Stamp>>,
@@ -71,7 +90,7 @@ type Take = Box<dyn FnOnce() -> String>;
 
 /// What tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -84,89 +103,144 @@ pub struct Before {
     htpasswd: Vec<Option<Stamp>>,
     access: Vec<Option<Stamp>>,
     pairs: Vec<Option<Stamp>>,
+    clients: Vec<Option<Stamp>>,
 }
 
 impl Before {
     /// The state of all files that `settings` names.
     pub fn of(settings: &Settings) -> Before {
         Before {
-            htpasswd: stamps(&password_files(settings)),
-            access: stamps(&access_files(settings)),
+            htpasswd: stamps(&named(settings.htpasswd.as_ref())),
+            access: stamps(&named(settings.access.as_ref())),
             pairs: stamps(&certificate_files(settings)),
+            clients: stamps(&named(
+                settings.client_certificates.as_ref().map(|own| &own.ca),
+            )),
         }
     }
 }
 
-impl Files {
-    /// What is to be watched, and where to put it.
-    pub fn new(
-        settings: &Settings,
-        before: Before,
-        service: &Arc<Service>,
-        certificates: Option<&Arc<Certificates>>,
-    ) -> Files {
-        let mut watched = Vec::new();
-        if let Some(file) = settings.htpasswd.clone() {
-            watched.push(Watched {
-                files: password_files(settings),
-                seen: before.htpasswd,
-                read: users(file, Arc::clone(service)),
-            });
-        }
-        if let Some(file) = settings.access.clone() {
-            watched.push(Watched {
-                files: access_files(settings),
-                seen: before.access,
-                read: access(file, settings, Arc::clone(service)),
-            });
-        }
-        if let (Some(shown), false) = (certificates, settings.tls_pairs.is_empty()) {
-            watched.push(Watched {
-                files: certificate_files(settings),
-                seen: before.pairs,
-                read: certificates_of(settings.tls_pairs.clone(), Arc::clone(shown)),
-            });
-        }
-        Files { watched }
+/// What is to be watched of one site, and where to put it.
+pub fn of_site(
+    settings: &Settings,
+    before: Before,
+    site: &Arc<Site>,
+    certificates: &Arc<Certificates>,
+) -> Vec<Watched> {
+    let mut watched = Vec::new();
+    if let Some(file) = settings.htpasswd.clone() {
+        watched.push(Watched {
+            files: named(Some(&file)),
+            seen: before.htpasswd,
+            read: users(file, Arc::clone(site)),
+        });
     }
+    if let Some(file) = settings.access.clone() {
+        watched.push(Watched {
+            files: named(Some(&file)),
+            seen: before.access,
+            read: access(file, settings, Arc::clone(site)),
+        });
+    }
+    if let Some(clients) = settings.client_certificates.clone() {
+        watched.push(Watched {
+            files: named(Some(&clients.ca)),
+            seen: before.clients,
+            read: clients_of(clients, Arc::clone(site), Arc::clone(certificates)),
+        });
+    }
+    watched
 }
 
-fn users(file: Placed<PathBuf>, service: Arc<Service>) -> Reader {
+/// The certificates of these settings, which `take` is given when they are good.
+pub fn of_pairs(
+    settings: &Settings,
+    before: &Before,
+    take: impl Fn(Vec<tls::Pair>) + Clone + Send + 'static,
+) -> Option<Watched> {
+    (!settings.tls_pairs.is_empty()).then(|| Watched {
+        files: certificate_files(settings),
+        seen: before.pairs.clone(),
+        read: pairs_of(settings.tls_pairs.clone(), take),
+    })
+}
+
+fn users(file: Placed<PathBuf>, site: Arc<Site>) -> Reader {
     Box::new(move || {
-        let users = prepare::load_users(&file)?;
+        let users = guard::load_users(&file)?;
         let words = format!(
-            "{} from {}, taken anew",
+            "{}{} from {}, taken anew",
+            label(&site.name),
             prepare::count(users.len(), "user"),
             Quoted(&file.value)
         );
-        let service = Arc::clone(&service);
+        let site = Arc::clone(&site);
         let take = move || {
-            service.gatekeeper.replace_users(users);
+            site.gatekeeper.replace_users(users);
             words
         };
         Ok(Box::new(take) as Take)
     })
 }
 
-fn access(file: Placed<PathBuf>, settings: &Settings, service: Arc<Service>) -> Reader {
-    let others = prepare::other_groups(settings);
-    let is_nowhere = prepare::nowhere_for_tokens(settings);
+fn access(file: Placed<PathBuf>, settings: &Settings, site: Arc<Site>) -> Reader {
+    let others = guard::other_groups(settings);
+    let is_nowhere = guard::nowhere_for_tokens(settings);
     Box::new(move || {
-        let access = prepare::load_access(&file, others)?;
+        let access = guard::load_access(&file, others)?;
         if access.has_anonymous() && is_nowhere {
-            return Err(vec![file.fault(prepare::NOWHERE)]);
+            return Err(vec![file.fault(NOWHERE)]);
         }
-        let words = format!("{}, taken anew", prepare::about_access((&access, &file)));
-        let service = Arc::clone(&service);
+        let words = format!(
+            "{}{}, taken anew",
+            label(&site.name),
+            guard::about_access((&access, &file))
+        );
+        let site = Arc::clone(&site);
         let take = move || {
-            service.gatekeeper.replace_access(access);
+            site.gatekeeper.replace_access(access);
             words
         };
         Ok(Box::new(take) as Take)
     })
 }
 
-fn certificates_of(pairs: Vec<Pair>, certificates: Arc<Certificates>) -> Reader {
+/// What certificates of clients must chain to. Where the file is gone none counts any more.
+fn clients_of(
+    clients: ClientCertificates,
+    site: Arc<Site>,
+    certificates: Arc<Certificates>,
+) -> Reader {
+    Box::new(move || {
+        let is_gone = !clients.ca.value.exists();
+        let config = match is_gone {
+            true => tls::server_config(Arc::clone(&certificates), None)
+                .map_err(|reason| vec![clients.ca.fault(reason)])?,
+            false => sites::config_asking(&clients, &certificates).map_err(|fault| vec![fault])?,
+        };
+        let file = Quoted(&clients.ca.value);
+        let words = match is_gone {
+            true => format!(
+                "{}no certificate of a client counts: {file} is gone",
+                label(&site.name)
+            ),
+            false => format!(
+                "{}certificates of clients by {file}, taken anew",
+                label(&site.name)
+            ),
+        };
+        let site = Arc::clone(&site);
+        let take = move || {
+            site.clients
+                .iter()
+                .for_each(|own| own.replace(Arc::clone(&config)));
+            words
+        };
+        Ok(Box::new(take) as Take)
+    })
+}
+
+fn pairs_of(pairs: Vec<Pair>, take: impl Fn(Vec<tls::Pair>) + Clone + Send + 'static) -> Reader {
     Box::new(move || {
         let loaded: Vec<_> = pairs.iter().map(prepare::load_pair).collect();
         let (good, bad): (Vec<_>, Vec<_>) = loaded.into_iter().partition(Result::is_ok);
@@ -176,22 +250,16 @@ fn certificates_of(pairs: Vec<Pair>, certificates: Arc<Certificates>) -> Reader 
         }
         let good: Vec<_> = good.into_iter().filter_map(Result::ok).collect();
         let words: Vec<_> = good.iter().map(prepare::about).collect();
-        let certificates = Arc::clone(&certificates);
+        let give = take.clone();
         let take = move || {
-            certificates.replace(good);
+            give(good);
             format!("{}, taken anew", words.join("; "))
         };
         Ok(Box::new(take) as Take)
     })
 }
 
-fn password_files(settings: &Settings) -> Vec<PathBuf> {
-    let file = settings.htpasswd.as_ref();
-    file.map(|file| file.value.clone()).into_iter().collect()
-}
-
-fn access_files(settings: &Settings) -> Vec<PathBuf> {
-    let file = settings.access.as_ref();
+fn named(file: Option<&Placed<PathBuf>>) -> Vec<PathBuf> {
     file.map(|file| file.value.clone()).into_iter().collect()
 }
 
@@ -202,21 +270,26 @@ fn certificate_files(settings: &Settings) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Reads those that `wanted` is true for, if they stand still.
-fn look(watched: &mut [Watched], wanted: fn(&Watched) -> bool) {
-    let mut wanted: Vec<_> = watched.iter_mut().filter(|one| wanted(one)).collect();
+/// Reads those that `wanted` is true for, if they stand still. Says whether there were some.
+pub fn look<'a>(
+    watched: impl Iterator<Item = &'a mut Watched>,
+    wanted: fn(&Watched) -> bool,
+) -> bool {
+    let mut wanted: Vec<_> = watched.filter(|one| wanted(one)).collect();
     if wanted.is_empty() {
-        return;
+        return false;
     }
     let before: Vec<_> = wanted.iter().map(|one| stamps(&one.files)).collect();
     thread::sleep(STILL);
     for (one, before) in wanted.iter_mut().zip(before) {
         one.take_if_still(before);
     }
+    true
 }
 
 impl Watched {
-    fn has_changed(&self) -> bool {
+    /// Whether it is another one than was read last.
+    pub fn has_changed(&self) -> bool {
         stamps(&self.files) != self.seen
     }
 
@@ -235,23 +308,26 @@ impl Watched {
                 ::log::info!("{}", take());
                 metrics::reload(Reload::Good);
             }
-            Err(faults) => {
-                faults
-                    .iter()
-                    .for_each(|fault| ::log::error!("{fault}; the last good one stays"));
-                metrics::reload(Reload::Bad);
-            }
+            Err(faults) => stays(&faults),
         }
     }
 }
 
-fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+/// Says why something is not taken.
+pub fn stays(faults: &[Fault]) {
+    faults
+        .iter()
+        .for_each(|fault| ::log::error!("{fault}; the last good one stays"));
+    metrics::reload(Reload::Bad);
+}
+
+pub fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
     files.iter().map(|file| Stamp::of(file)).collect()
 }
 
 impl Stamp {
     /// Of what the path leads to, also through links; nothing where it leads nowhere.
-    fn of(path: &Path) -> Option<Stamp> {
+    pub fn of(path: &Path) -> Option<Stamp> {
         let it = fs::metadata(path).ok()?;
         Some(Stamp {
             device: it.dev(),

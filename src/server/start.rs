@@ -11,26 +11,24 @@ use signal_hook::iterator::Signals;
 
 use super::authority::{self, Discovery};
 use super::bound::{Bound, Role};
-use super::doors::Entrance;
+use super::doors::{self, Entrance};
+use super::guard::Shared;
 use super::listener::Listener;
 use super::prepare::Prepared;
 use super::reload::{self, Asked, Files};
+use super::site_files::SiteWatch;
+use super::sites::{self, Guarded};
 use super::{maintenance, notify};
-use crate::acme::Keeper;
+use crate::acme::{Keeper, Wanted};
 use crate::admin::{Socket, Watched};
-use crate::config::{Paths, Settings};
+use crate::config::{Acme, Settings};
 use crate::connection::{
-    Admission, Authorizations, Connection, ConnectionLimiter, Detached, Forwarding, HTTPS,
-    HealthPath, Mode, Redirect, RequestIds, Service, Timeouts,
+    Admission, Authorizations, Connection, ConnectionLimiter, Detached, HTTPS, HealthPath, Mode,
+    Redirect, RequestIds, Service, Sites, Timeouts,
 };
 use crate::gate::auth::HeldBack;
-use crate::gate::{Gatekeeper, PathRules};
-use crate::http::PathDecides;
-use crate::log;
 use crate::metrics::{Standing, ThrottledStanding};
 use crate::reactor::Reactor;
-use crate::relay::Relay;
-use crate::tls::Certificates;
 
 /// Descriptors that are not for clients: standard streams, files, listeners, the log, and 32 for both ends of the pipes of big
 /// transfers.
@@ -64,28 +62,35 @@ impl Running {
         say(settings, &prepared);
         let exposed = prepared.exposure.warnings();
         exposed.iter().for_each(|warning| ::log::warn!("{warning}"));
-        let certificates = prepared.certificates.clone();
+        let certificates = Arc::clone(&prepared.certificates);
+        let plain = prepared.tls.take();
         let self_signed = prepared.self_signed.take();
         let tls_port = bound.listeners.iter().find_map(Listener::tls_port);
         let tls_port = tls_port.unwrap_or(HTTPS);
+        let shared = prepared.shared.clone();
+        let sites = std::mem::take(&mut prepared.sites);
         let (service, keeper) = service(settings, role, prepared, tls_port)?;
+        service.sites.replace(sites::named(sites.iter()));
         let limiter = ConnectionLimiter::new(
             connections_within_the_file_limit(settings, role),
             settings.max_connections_per_address.unwrap_or(0),
         );
         let loops = thread::available_parallelism().map_or(1, usize::from);
         let reactor = Reactor::new(loops, threads(settings, loops))?;
-        let files = Files::new(settings, before, &service, certificates.as_ref());
+        let wanted = keeper
+            .as_ref()
+            .map(|keeper| (keeper.wanted(), settings.acme.clone()));
+        let files = watched(settings, before, &service, &shared, wanted, sites);
         let (reload, asked) = channel();
         reload::start(files, asked)?;
-        maintenance::start(Arc::clone(&service), self_signed, certificates.clone())?;
+        maintenance::start(Arc::clone(&service), self_signed)?;
         say_role(role);
         let listeners = bound.listeners;
         let watched = Watched {
             service: Arc::clone(&service),
             listening: listeners.iter().map(Listener::to_string).collect(),
             password_file: settings.htpasswd.as_ref().map(|file| file.value.clone()),
-            standing: Box::new(standing(&service, &reactor, &limiter, certificates.clone())),
+            standing: Box::new(standing(&service, &reactor, &limiter, &shared)),
         };
         let admin = bound.admin.map(|admin| admin.start(watched)).transpose()?;
         for listener in &listeners {
@@ -94,11 +99,12 @@ impl Running {
         let are_handed_over = listeners.iter().all(Listener::is_handed_over);
         reactor.start(Arc::new(Entrance {
             listeners,
+            choose: plain.map(|plain| doors::choose(&service, plain)),
             service: Arc::clone(&service),
             limiter: Arc::clone(&limiter),
         }))?;
         // An authority looks at what is shown here.
-        if let (Some(keeper), Some(certificates)) = (keeper, certificates) {
+        if let Some(keeper) = keeper {
             maintenance::keep(keeper, certificates)?;
         }
         notify::ready();
@@ -116,6 +122,30 @@ impl Running {
     }
 }
 
+/// What is to be taken anew when it changes.
+fn watched(
+    settings: &Settings,
+    before: reload::Before,
+    service: &Arc<Service>,
+    shared: &Shared,
+    wanted: Option<(Wanted, Option<Acme>)>,
+    sites: Vec<Guarded>,
+) -> Files {
+    let certificates = &service.certificates;
+    let shown = Arc::clone(certificates);
+    let mut main: Vec<_> = reload::of_pairs(settings, &before, move |pairs| shown.replace(pairs))
+        .into_iter()
+        .collect();
+    if let Some(site) = service.sites.main() {
+        main.extend(reload::of_site(settings, before, site, certificates));
+    }
+    let sites = settings
+        .sites
+        .as_ref()
+        .map(|files| SiteWatch::new(Arc::clone(files), shared.clone(), service, wanted, sites));
+    Files { main, sites }
+}
+
 /// Says what is known already, and then what has to be asked for: an API and a resolver may take their time, and a person waits.
 fn say(settings: &Settings, prepared: &Prepared) {
     let warn = |warnings: &[String]| {
@@ -128,10 +158,12 @@ fn say(settings: &Settings, prepared: &Prepared) {
         .words
         .iter()
         .for_each(|word| ::log::info!("{word}"));
-    match authority::probe(settings, &prepared.authority) {
-        Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
-        Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
-        None => {}
+    for (settings, site) in prepared.guarded(settings) {
+        match authority::probe(settings, site) {
+            Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
+            Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
+            None => {}
+        }
     }
 }
 
@@ -151,10 +183,7 @@ fn service(
     tls_port: u16,
 ) -> io::Result<(Arc<Service>, Option<Keeper>)> {
     let Prepared {
-        authority,
-        access,
-        handshake,
-        backends,
+        main,
         certificates,
         keeper,
         ..
@@ -165,17 +194,11 @@ fn service(
     });
     let timeouts = settings.timeouts;
     let mode = match role {
-        Role::Gate => Mode::Forward(Box::new(Forwarding {
-            relay: Relay::new(backends, timeouts.response, timeouts.body)
-                .reached_at(handshake.external.clone()),
-            authorization: settings.backend_authorization,
-            told: log::Seldom::default(),
-        })),
+        Role::Gate => Mode::Forward,
         Role::AuthService => Mode::Confirm,
     };
-    let paths = path_rules(role, settings.paths, access.is_some());
     let service = Service {
-        gatekeeper: Gatekeeper::new(authority, &settings.realm, paths, access, handshake),
+        sites: Sites::new(main),
         mode,
         trusted: settings.trusted_proxies.clone(),
         health: settings.health_path.clone().map(HealthPath::new),
@@ -207,27 +230,14 @@ fn threads(settings: &Settings, loops: usize) -> usize {
     settings.workers.unwrap_or(loops + FOR_CHECKS + for_calls)
 }
 
-/// Where a path has to read the same for everybody. What a proxy asks an auth service about is not decided by any.
-fn path_rules(role: Role, paths: Paths, has_access: bool) -> PathRules {
-    let (always, asked_about) = match (role, paths) {
-        (Role::AuthService, _) => (PathDecides::Nowhere, PathDecides::Nowhere),
-        (Role::Gate, _) if has_access => (PathDecides::Everywhere, PathDecides::Everywhere),
-        (Role::Gate, Paths::Strict) => (PathDecides::InRegistry, PathDecides::Everywhere),
-        (Role::Gate, Paths::AsSent) => (PathDecides::InRegistry, PathDecides::InRegistry),
-    };
-    PathRules {
-        always,
-        asked_about,
-    }
-}
-
 /// What is asked when somebody looks.
 fn standing(
     service: &Arc<Service>,
     reactor: &Arc<Reactor<Connection>>,
     limiter: &Arc<ConnectionLimiter>,
-    certificates: Option<Arc<Certificates>>,
+    shared: &Shared,
 ) -> impl Fn() -> Standing + Send + use<> {
+    let memory = shared.memory.clone();
     let (service, reactor, limiter) = (
         Arc::clone(service),
         Arc::clone(reactor),
@@ -237,7 +247,6 @@ fn standing(
         let (in_flight, waiting) = service.admission.counts();
         let (workers_busy, workers_wanted) = reactor.blocking();
         let open = limiter.taken();
-        let certificates = certificates.as_ref();
         Standing {
             workers: reactor.threads(),
             workers_busy,
@@ -246,13 +255,14 @@ fn standing(
             in_flight,
             waiting,
             detached: service.detached.count(),
-            buffered: service.mode.buffered(),
+            buffered: memory.buffered(),
             open,
             parked: open.saturating_sub(in_flight),
             loops: reactor.loads(),
-            backends: service.mode.backends(),
-            certificates: certificates.map_or_else(Vec::new, |shown| shown.standing()),
-            throttled: throttled(service.gatekeeper.held_back()),
+            sites: service.sites.standing(),
+            backends: service.sites.backends(),
+            certificates: service.certificates.standing(),
+            throttled: throttled(service.sites.held_back()),
         }
     }
 }

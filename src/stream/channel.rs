@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use super::early;
+use super::greeting::{Choose, Greeting};
 use super::poll::Poll;
 use super::progress::Progress;
 use super::socket::{Interest, Socket};
@@ -22,6 +23,7 @@ pub struct Stream {
 #[derive(Debug)]
 enum Session {
     Clear(Unsent),
+    Greeting(Box<Greeting>),
     Tls(Box<Tls>),
 }
 
@@ -48,13 +50,20 @@ impl Stream {
         }
     }
 
-    /// A stream through TLS whose handshake is still to come.
-    pub fn tls(socket: Socket, connection: impl Into<rustls::Connection>) -> Stream {
-        let mut connection = connection.into();
-        // Whoever writes looks first whether there is room.
-        connection.set_buffer_limit(None);
+    /// A stream through TLS to a server, whose handshake is still to come.
+    pub fn tls(socket: Socket, connection: rustls::ClientConnection) -> Stream {
         Stream {
-            session: Session::Tls(Box::new(Tls::new(connection))),
+            session: Session::Tls(Box::new(Tls::of_client(connection))),
+            sent: 0,
+            socket,
+        }
+    }
+
+    /// The same from a client, for which `choose` finds a configuration.
+    pub fn greeting(socket: Socket, choose: &Arc<Choose>) -> Stream {
+        let greeting = Greeting::new(Arc::clone(choose));
+        Stream {
+            session: Session::Greeting(Box::new(greeting)),
             sent: 0,
             socket,
         }
@@ -77,13 +86,32 @@ impl Stream {
     pub fn protocol(&self) -> Option<&[u8]> {
         match &self.session {
             Session::Tls(tls) => tls.connection.alpn_protocol(),
-            Session::Clear(_) => None,
+            Session::Clear(_) | Session::Greeting(_) => None,
+        }
+    }
+
+    /// The name of the server that a client wants to speak to by TLS, if it said one.
+    pub fn server_name(&self) -> Option<&str> {
+        match &self.session {
+            Session::Tls(tls) => match &tls.connection {
+                rustls::Connection::Server(server) => server.server_name(),
+                rustls::Connection::Client(_) => None,
+            },
+            Session::Clear(_) | Session::Greeting(_) => None,
+        }
+    }
+
+    /// The certificate that the peer has shown and that was believed, in DER.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match &self.session {
+            Session::Tls(tls) => Some(tls.connection.peer_certificates()?.first()?),
+            Session::Clear(_) | Session::Greeting(_) => None,
         }
     }
 
     /// Whether it is encrypted.
     pub fn is_tls(&self) -> bool {
-        matches!(self.session, Session::Tls(_))
+        !matches!(self.session, Session::Clear(_))
     }
 
     /// Goes on with the handshake as far as it can. Errors are the peer's doing; an alert has been tried. After one of
@@ -93,18 +121,26 @@ impl Stream {
             if let Progress::Waits(interest) = self.push()? {
                 return Ok(Progress::Waits(interest));
             }
-            let Session::Tls(tls) = &mut self.session else {
-                return Ok(Progress::Done);
-            };
-            if !tls.connection.is_handshaking() {
+            if !self.is_handshaking() {
                 return Ok(Progress::Done);
             }
             if reads == tls::MOST_READS || early::stops() {
                 break;
             }
-            match tls.take_in(&self.socket) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => {}
+            let taken = match &mut self.session {
+                Session::Clear(_) => return Ok(Progress::Done),
+                Session::Greeting(greeting) => greeting.take_in(&self.socket),
+                Session::Tls(tls) => match tls.take_in(&self.socket) {
+                    Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                    taken => taken.map(|_| None),
+                },
+            };
+            match taken {
+                Ok(begun) => {
+                    if let Some(tls) = begun {
+                        self.session = Session::Tls(Box::new(tls));
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Progress::Waits(Interest::Read));
                 }
@@ -115,10 +151,19 @@ impl Stream {
         Ok(Progress::Waits(Interest::Read))
     }
 
+    fn is_handshaking(&self) -> bool {
+        match &self.session {
+            Session::Clear(_) => false,
+            Session::Greeting(_) => true,
+            Session::Tls(tls) => tls.connection.is_handshaking(),
+        }
+    }
+
     /// Goes on in the clear with a client that never began with TLS. What it has said is returned.
     pub fn turn_clear(&mut self) -> Vec<u8> {
         match std::mem::replace(&mut self.session, Session::Clear(Unsent::default())) {
             Session::Tls(tls) => tls.ahead.into_bytes(),
+            Session::Greeting(greeting) => greeting.ahead.into_bytes(),
             Session::Clear(_) => Vec::new(),
         }
     }
@@ -127,6 +172,7 @@ impl Stream {
     pub fn held(&self) -> usize {
         match &self.session {
             Session::Clear(_) => 0,
+            Session::Greeting(greeting) => tls::held(&greeting.ahead),
             Session::Tls(tls) => tls.held(),
         }
     }
@@ -138,6 +184,7 @@ impl Stream {
     pub fn push(&mut self) -> io::Result<Progress> {
         let unsent = match &mut self.session {
             Session::Tls(tls) => return tls.flush(&self.socket),
+            Session::Greeting(_) => return Ok(Progress::Done),
             Session::Clear(unsent) => unsent,
         };
         while !unsent.rest().is_empty() {
@@ -164,6 +211,7 @@ impl Stream {
     pub fn has_unsent(&self) -> bool {
         match &self.session {
             Session::Clear(unsent) => !unsent.rest().is_empty(),
+            Session::Greeting(_) => false,
             Session::Tls(tls) => tls.connection.wants_write(),
         }
     }
@@ -172,14 +220,14 @@ impl Stream {
     pub fn unsent(&self) -> usize {
         match &self.session {
             Session::Clear(unsent) => unsent.rest().len(),
-            Session::Tls(_) => 0,
+            Session::Greeting(_) | Session::Tls(_) => 0,
         }
     }
 
     /// Bytes that the socket has taken so far: a write that waits moves while this grows.
     pub fn sent(&self) -> u64 {
         match &self.session {
-            Session::Clear(_) => self.sent,
+            Session::Clear(_) | Session::Greeting(_) => self.sent,
             Session::Tls(tls) => tls.sent,
         }
     }
@@ -203,6 +251,7 @@ impl Stream {
     pub fn may_have_more(&mut self) -> bool {
         let above = match &mut self.session {
             Session::Clear(_) => false,
+            Session::Greeting(greeting) => !greeting.ahead.is_empty(),
             Session::Tls(tls) => !tls.ahead.is_empty() || tls.has_plaintext(),
         };
         above || self.socket.is_ready(Interest::Read)
@@ -233,7 +282,7 @@ impl Stream {
             return true;
         }
         match &mut self.session {
-            Session::Clear(_) => false,
+            Session::Clear(_) | Session::Greeting(_) => false,
             Session::Tls(tls) => {
                 // A close-notify alone the kernel does not know. What comes before it stays in rustls, one record at most.
                 for _ in 0..tls::MOST_READS {
@@ -271,6 +320,7 @@ impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.session {
             Session::Clear(_) => self.socket.receive(buffer),
+            Session::Greeting(_) => Err(io::ErrorKind::WouldBlock.into()),
             Session::Tls(tls) => tls.read(&self.socket, buffer),
         }
     }
@@ -286,6 +336,7 @@ impl Write for Stream {
         let wanted: usize = pieces.iter().map(|piece| piece.len()).sum();
         let mut passed = 0;
         match &mut self.session {
+            Session::Greeting(_) => return Err(io::ErrorKind::NotConnected.into()),
             Session::Tls(tls) => tls.write(&self.socket, pieces, wanted)?,
             Session::Clear(unsent) => {
                 if unsent.rest().is_empty() {

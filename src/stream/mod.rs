@@ -6,6 +6,7 @@
 mod ahead;
 mod channel;
 pub mod early;
+mod greeting;
 mod local;
 mod pipe;
 mod poll;
@@ -16,6 +17,7 @@ mod tls;
 
 pub use ahead::in_the_clear;
 pub use channel::Stream;
+pub use greeting::Choose;
 pub use local::{SocketFile, bind_unix, room_for_socket};
 pub use pipe::{PIPE_SIZE, Pipe, refuses_pipes};
 pub use poll::{Events, Poll, Report};

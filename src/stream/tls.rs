@@ -36,13 +36,22 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    pub(super) fn new(connection: rustls::Connection) -> Tls {
+    /// On the side that speaks first.
+    pub(super) fn of_client(connection: rustls::ClientConnection) -> Tls {
+        Tls::of(connection.into(), Ahead::default())
+    }
+
+    /// On the other, once the client's first message is there.
+    pub(super) fn begun(connection: rustls::ServerConnection, ahead: Ahead) -> Tls {
+        Tls::of(connection.into(), ahead)
+    }
+
+    fn of(mut connection: rustls::Connection, ahead: Ahead) -> Tls {
+        // Whoever writes looks first whether there is room.
+        connection.set_buffer_limit(None);
         Tls {
-            ahead: match &connection {
-                rustls::Connection::Server(_) => Ahead::of_server(),
-                rustls::Connection::Client(_) => Ahead::default(),
-            },
             connection,
+            ahead,
             sent: 0,
         }
     }
@@ -66,19 +75,13 @@ impl Tls {
     /// Memory that holds what has come and is not whole, in bytes. rustls does not tell: it is what it was given since the
     /// last content, or the last answer in a handshake, in a buffer that doubles; and the session around it.
     pub(super) fn held(&self) -> usize {
-        let given = match self.ahead.records.unanswered() {
-            0 => 0,
-            given => (given + ROOM).min(MOST_OF_HANDSHAKE).next_power_of_two() + SESSION,
-        };
-        given + self.ahead.size()
+        held(&self.ahead)
     }
 
     /// Reads once from the socket (or from what was read ahead) and decrypts. `Ok(0)` is the end. To be called only where
     /// there is no plaintext to be read.
     pub(super) fn take_in(&mut self, socket: &Socket) -> io::Result<usize> {
-        if self.ahead.records.without_content() >= MOST_WITHOUT_CONTENT {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, Contentless));
-        }
+        check_content(&self.ahead)?;
         let was_handshaking = self.connection.is_handshaking();
         let ahead = &mut self.ahead;
         let taken = self.connection.read_tls(&mut Source { ahead, socket })?;
@@ -178,10 +181,27 @@ impl Tls {
     }
 }
 
+/// Memory for what came through here and is not whole.
+pub(super) fn held(ahead: &Ahead) -> usize {
+    let given = match ahead.records.unanswered() {
+        0 => 0,
+        given => (given + ROOM).min(MOST_OF_HANDSHAKE).next_power_of_two() + SESSION,
+    };
+    given + ahead.size()
+}
+
+/// Whether what comes brings something now and then.
+pub(super) fn check_content(ahead: &Ahead) -> io::Result<()> {
+    match ahead.records.without_content() < MOST_WITHOUT_CONTENT {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, Contentless)),
+    }
+}
+
 /// Where rustls reads from.
-struct Source<'a> {
-    ahead: &'a mut Ahead,
-    socket: &'a Socket,
+pub(super) struct Source<'a> {
+    pub(super) ahead: &'a mut Ahead,
+    pub(super) socket: &'a Socket,
 }
 
 impl Read for Source<'_> {

@@ -15,6 +15,7 @@ use super::pair::Pair;
 use super::server::ACME_TLS;
 use crate::lock::EvenIfPoisoned;
 use crate::metrics::{Awaited, CertificateStanding};
+use crate::net::NameTable;
 
 /// What is shown to an authority that looks at the challenge of a name.
 pub type Challenges = dyn Fn(&str) -> Option<Arc<CertifiedKey>> + Send + Sync;
@@ -28,7 +29,16 @@ pub struct Issued {
     pub awaited: Option<Awaited>,
 }
 
-/// Pairs, never none, that can be replaced while connections come and go: handshakes that began keep what they have. Those of
+/// What is shown at the names of a site.
+#[derive(Clone)]
+pub struct OfSite {
+    /// In lower case.
+    pub names: Vec<String>,
+    /// At least one.
+    pub pairs: Vec<Pair>,
+}
+
+/// Pairs that can be replaced while connections come and go: handshakes that began keep what they have. Those of
 /// files and those of an ACME authority are replaced each by themselves.
 pub struct Certificates {
     pairs: RwLock<Arc<Pairs>>,
@@ -41,22 +51,31 @@ pub struct Certificates {
 struct Pairs {
     of_files: Vec<Pair>,
     issued: Vec<Issued>,
+    of_sites: NameTable<Arc<[Pair]>>,
 }
 
 impl Certificates {
-    /// Those of files and those of an authority; `None` if there are neither.
+    /// Those of files and those of an authority, if there are any; those of sites come later.
     pub fn new(
         of_files: Vec<Pair>,
         issued: Vec<Issued>,
         challenges: Option<Box<Challenges>>,
-    ) -> Option<Certificates> {
-        let pairs = Pairs { of_files, issued };
-        pairs.all().next()?;
-        Some(Certificates {
+    ) -> Certificates {
+        let pairs = Pairs {
+            of_files,
+            issued,
+            of_sites: NameTable::default(),
+        };
+        Certificates {
             has_slow_key: AtomicBool::new(pairs.have_slow_key()),
             pairs: RwLock::new(Arc::new(pairs)),
             challenges,
-        })
+        }
+    }
+
+    /// Whether there is nothing to be shown.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.read().even_if_poisoned().all().next().is_none()
     }
 
     /// Takes other pairs in place of those of files, from the next handshake on.
@@ -67,6 +86,18 @@ impl Certificates {
     /// The same for those of an authority.
     pub fn replace_issued(&self, issued: Vec<Issued>) {
         self.change(|pairs| pairs.issued = issued);
+    }
+
+    /// The same for those of sites.
+    pub fn replace_of_sites(&self, sites: Vec<OfSite>) {
+        let mut of_sites = NameTable::default();
+        for OfSite { names, pairs } in sites {
+            let pairs: Arc<[Pair]> = pairs.into();
+            for name in &names {
+                of_sites.insert(name, Arc::clone(&pairs));
+            }
+        }
+        self.change(|pairs| pairs.of_sites = of_sites);
     }
 
     fn change(&self, change: impl FnOnce(&mut Pairs)) {
@@ -91,7 +122,8 @@ impl Certificates {
     /// What clients are shown and until when, for whoever watches.
     pub fn standing(&self) -> Vec<CertificateStanding> {
         let pairs = Arc::clone(&self.pairs.read().even_if_poisoned());
-        let of_files = pairs.of_files.iter().map(|pair| (pair, None));
+        let of_files = pairs.of_files.iter().chain(pairs.of_sites());
+        let of_files = of_files.map(|pair| (pair, None));
         let issued = pairs.issued.iter();
         let issued = issued.map(|issued| (&issued.pair, issued.awaited.clone()));
         of_files
@@ -115,7 +147,20 @@ impl Certificates {
 impl Pairs {
     fn all(&self) -> impl Iterator<Item = &Pair> {
         let issued = self.issued.iter().map(|issued| &issued.pair);
-        self.of_files.iter().chain(issued)
+        let of_files = self.of_files.iter().chain(issued);
+        of_files.chain(self.of_sites())
+    }
+
+    /// Those of a site that has several names are found at the first of them.
+    fn of_sites(&self) -> impl Iterator<Item = &Pair> {
+        let mut seen: Vec<*const Pair> = Vec::new();
+        let sites = self.of_sites.entries();
+        let once = sites.filter(move |pairs| {
+            let is_new = !seen.contains(&pairs.as_ptr());
+            seen.extend(is_new.then(|| pairs.as_ptr()));
+            is_new
+        });
+        once.flat_map(|pairs| pairs.iter())
     }
 
     fn have_slow_key(&self) -> bool {
@@ -124,8 +169,16 @@ impl Pairs {
     }
 
     fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Pair> {
-        let first = self.all().next();
-        let is_only_one = self.of_files.len() + self.issued.len() == 1;
+        let mut all = self.all();
+        let first = all.next();
+        let is_only_one = all.next().is_none();
+        if let Some(name) = name
+            && let Some(own) = self.of_sites.find(name)
+        {
+            // Whoever made a site with a certificate meant this one.
+            let fits = |pair: &&Pair| pair.certified_key().key.choose_scheme(schemes).is_some();
+            return own.iter().find(fits).or(own.first());
+        }
         let Some(name) = name.filter(|_| !is_only_one) else {
             return first;
         };
@@ -197,7 +250,7 @@ mod tests {
         let ec = pair(&scratch, "ec -pkeyopt ec_paramgen_curve:P-256");
         let rsa = pair(&scratch, "rsa:2048");
         let (ec_leaf, rsa_leaf) = (ec.leaf().cloned(), rsa.leaf().cloned());
-        let certificates = Certificates::new(vec![ec, rsa], Vec::new(), None).unwrap();
+        let certificates = Certificates::new(vec![ec, rsa], Vec::new(), None);
         let shown = |schemes: &[SignatureScheme]| {
             let chosen = certificates.choose(Some("a.example"), schemes);
             chosen.unwrap().cert.first().cloned()

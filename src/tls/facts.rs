@@ -33,6 +33,7 @@ const VERSION_3: &[u8] = &[2];
 /// In an authorityKeyIdentifier.
 const KEY_IDENTIFIER: u8 = 0x80;
 /// In a subjectAltName.
+const MAIL: u8 = 0x81;
 const DNS_NAME: u8 = 0x82;
 const IP_ADDRESS: u8 = 0x87;
 
@@ -40,6 +41,10 @@ const IP_ADDRESS: u8 = 0x87;
 pub struct Facts {
     /// Names and addresses of the subjectAltName, DNS names in lower case.
     pub names: Vec<String>,
+    /// DNS and e-mail names of the subjectAltName, as they stand there.
+    pub aliases: Vec<String>,
+    /// All common names of whom it is about; `None` for one that is not UTF-8.
+    pub common_names: Vec<Option<String>>,
     /// Start of its life.
     pub not_before: SystemTime,
     /// End of its life.
@@ -85,6 +90,8 @@ impl Facts {
         body.expect(tag::SEQUENCE)?;
         let mut facts = Facts {
             names: Vec::new(),
+            aliases: Vec::new(),
+            common_names: common_names(subject).collect(),
             not_before,
             not_after,
             is_version_3: version.is_some_and(|version| version.content == VERSION_3),
@@ -117,8 +124,18 @@ impl Facts {
         let mut content = Values::of(extension.expect(tag::OCTET_STRING)?.content);
         match id {
             oid::SUBJECT_ALT_NAME => {
-                let names = content.within(tag::SEQUENCE);
-                self.names = names.into_iter().flatten().filter_map(name).collect();
+                let names: Vec<_> = content
+                    .within(tag::SEQUENCE)
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                self.names = names.iter().copied().filter_map(name).collect();
+                let aliases = names
+                    .iter()
+                    .filter(|name| [DNS_NAME, MAIL].contains(&name.tag));
+                let texts =
+                    aliases.filter_map(|name| String::from_utf8(name.content.to_vec()).ok());
+                self.aliases = texts.collect();
             }
             oid::BASIC_CONSTRAINTS => {
                 let mut constraints = content.within(tag::SEQUENCE);
@@ -221,13 +238,17 @@ fn name(name: Value<'_>) -> Option<String> {
 }
 
 fn common_name(name: Value<'_>) -> Option<String> {
+    common_names(name).next()?
+}
+
+fn common_names(name: Value<'_>) -> impl Iterator<Item = Option<String>> {
     let parts = Values::of(name.content).flat_map(|part| Values::of(part.content));
-    let mut named = parts.filter_map(|part| {
+    parts.filter_map(|part| {
         let mut part = Values::of(part.content);
         let id = part.expect(tag::OBJECT_IDENTIFIER)?;
-        (id.content == oid::COMMON_NAME).then(|| part.next())?
-    });
-    String::from_utf8(named.next()?.content.to_vec()).ok()
+        let named = (id.content == oid::COMMON_NAME).then(|| part.next())??;
+        Some(String::from_utf8(named.content.to_vec()).ok())
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 mod certificates;
 mod client;
+mod clients;
 mod der;
 mod facts;
 mod host;
@@ -24,8 +25,9 @@ mod server;
 pub mod store;
 mod trouble;
 
-pub use certificates::{Certificates, Challenges, Issued};
+pub use certificates::{Certificates, Challenges, Issued, OfSite};
 pub use client::{client_config, trust_anchors};
+pub use clients::{Demand, client_verifier, user_of};
 pub use facts::{date, instant};
 pub use host::{Name, host_name};
 pub use issue::{Request, STAND_IN, challenge, new_key, request, stand_in};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::version::{TLS12, TLS13};
 
 use super::certificates::Certificates;
@@ -14,14 +15,21 @@ pub const ACME_TLS: &[u8] = b"acme-tls/1";
 
 /// TLS 1.2 and 1.3, `http/1.1` and `http/1.0`, resumption by tickets (their keys live in this process and change every six hours, so
 /// that it costs no memory per client), and no early data: a replayed `PUT` would be a second one. Where challenges are answered
-/// `acme-tls/1` too.
-pub fn server_config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, String> {
+/// `acme-tls/1` too. `clients` checks certificates of clients, if those are asked for: each such configuration has ticket keys of its own,
+/// so that nobody resumes with a certificate that was checked against something else.
+pub fn server_config(
+    certificates: Arc<Certificates>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, String> {
     let answers_challenges = certificates.answers_challenges();
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(certificates);
     // In the order of preference. Clients that offer none of these are refused.
     config.alpn_protocols = vec![HTTP_1_1.to_vec(), HTTP_1_0.to_vec()];
     if answers_challenges {
@@ -88,12 +96,12 @@ mod tests {
         fn server(&self, first: &[&str], others: &[&[&str]]) -> Arc<ServerConfig> {
             let others = others.iter().map(|names| self.pair(names));
             let pairs = std::iter::once(self.pair(first)).chain(others).collect();
-            server_config(certificates(pairs)).unwrap()
+            server_config(certificates(pairs), None).unwrap()
         }
     }
 
     fn certificates(pairs: Vec<Pair>) -> Arc<Certificates> {
-        Arc::new(Certificates::new(pairs, Vec::new(), None).unwrap())
+        Arc::new(Certificates::new(pairs, Vec::new(), None))
     }
 
     fn only(version: &'static SupportedProtocolVersion, ca: &Path) -> ClientConfig {
@@ -210,7 +218,7 @@ mod tests {
     fn a_replaced_certificate_is_shown_from_the_next_handshake_on() {
         let trial = Trial::new();
         let certificates = certificates(vec![trial.pair(&["a.example"])]);
-        let server = server_config(Arc::clone(&certificates)).unwrap();
+        let server = server_config(Arc::clone(&certificates), None).unwrap();
         shake(&trial.client(), &server, "a.example").unwrap();
         certificates.replace(vec![trial.pair(&["a.example", "new.example"])]);
         let (client, _) = shake(&trial.client(), &server, "a.example").unwrap();

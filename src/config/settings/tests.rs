@@ -166,6 +166,7 @@ fn every_default_that_is_a_value_is_a_right_one() {
             (authority, "http://a"),
             (&setting.name, setting.default),
         ];
+        flags.extend((setting.name == "client-auth").then_some(("client-ca", "/c")));
         match setting.name.starts_with("acme-") {
             true => flags.extend([("acme", "a.example"), ("acme-dir", "/d")]),
             false => flags.push(("tls-self-signed", "/d")),

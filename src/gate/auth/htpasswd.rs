@@ -121,6 +121,19 @@ impl Check {
     }
 }
 
+/// How many hashes run at once in this process.
+#[derive(Clone)]
+pub struct Hashes(HashLimiter);
+
+impl Default for Hashes {
+    fn default() -> Hashes {
+        // Fewer at once than this machine, or what is granted of it, has cores, so that hashing never takes it away from those
+        // who are in already.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Hashes(hashes(cores.saturating_sub(1), MOST_QUEUED))
+    }
+}
+
 /// The users of a password file, and what is known of those who ask.
 pub struct Htpasswd {
     snapshot: RwLock<Arc<Snapshot>>,
@@ -184,17 +197,11 @@ struct Claim<'a> {
 }
 
 impl Htpasswd {
+    /// Its hashes are bounded by `hashes`, together with those of others that have a clone of it.
+    ///
     /// # Panics
     /// If the system has no random numbers.
-    pub fn new(users: Users, guesses: Guesses) -> Arc<Htpasswd> {
-        // Fewer at once than this machine, or what is granted of it, has cores, so that hashing never takes it away from those
-        // who are in already.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let checks = hashes(cores.saturating_sub(1), MOST_QUEUED);
-        Htpasswd::with_checks(users, guesses, checks)
-    }
-
-    fn with_checks(users: Users, guesses: Guesses, checks: HashLimiter) -> Arc<Htpasswd> {
+    pub fn new(users: Users, guesses: Guesses, Hashes(checks): Hashes) -> Arc<Htpasswd> {
         Arc::new(Htpasswd {
             snapshot: RwLock::new(Arc::new(Snapshot {
                 users,

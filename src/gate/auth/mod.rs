@@ -17,7 +17,7 @@ mod waiting;
 
 pub use credentials::{AuthorizationFault, Credentials, Presented, basic_of, read_authorization};
 pub use guessing::{Guesses, HeldBack, MOST_WRONG};
-pub use htpasswd::{Check, Htpasswd, Principal, Step, Verdict};
+pub use htpasswd::{Check, Hashes, Htpasswd, Principal, Step, Verdict};
 pub use passwords::Users;
 
 pub(crate) use passwords::{

@@ -50,7 +50,11 @@ impl Kind {
 const LONGEST: usize = 16 * 1024;
 
 /// The keys. The first seals, all open.
-pub struct TokenKeys(Vec<RandomizedNonceKey>);
+pub struct TokenKeys {
+    keys: Vec<RandomizedNonceKey>,
+    /// Goes into all that is sealed, so that what is good at one site is nothing at another.
+    site: Box<str>,
+}
 
 /// A file of a key that cannot be had, by its place among those that were named.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,7 +72,7 @@ impl TokenKeys {
     /// If the system has no random numbers.
     pub fn random() -> Result<TokenKeys, String> {
         let key = made().and_then(|key| sealing(&key));
-        key.map(|key| TokenKeys(vec![key]))
+        key.map(|key| TokenKeys::of(vec![key]))
     }
 
     /// Reads the keys, and makes those files that are not there, if `may_make` says so.
@@ -84,17 +88,40 @@ impl TokenKeys {
             }
         }
         match faults.is_empty() {
-            true => Ok(TokenKeys(keys)),
+            true => Ok(TokenKeys::of(keys)),
             false => Err(faults),
         }
     }
 
+    fn of(keys: Vec<RandomizedNonceKey>) -> TokenKeys {
+        TokenKeys {
+            keys,
+            site: Box::default(),
+        }
+    }
+
+    /// The same keys for a site, by its name. The main one has none.
+    pub fn at(self, site: &str) -> TokenKeys {
+        TokenKeys {
+            site: site.into(),
+            ..self
+        }
+    }
+
+    fn label(&self, kind: Kind) -> Aad<Vec<u8>> {
+        let between: &[u8] = match self.site.is_empty() {
+            true => b"",
+            false => b" of ",
+        };
+        Aad::from([kind.name(), between, self.site.as_bytes()].concat())
+    }
+
     /// Something sealed, as it stands in a field: without dots, which some clients take for another kind of token.
     pub fn seal(&self, kind: Kind, claims: &[u8]) -> Option<String> {
-        let key = self.0.first()?;
+        let key = self.keys.first()?;
         let mut sealed = claims.to_vec();
         let nonce = key
-            .seal_in_place_append_tag(Aad::from(kind.name()), &mut sealed)
+            .seal_in_place_append_tag(self.label(kind), &mut sealed)
             .ok()?;
         let token = [&nonce.as_ref()[..], &sealed].concat();
         let mut text = kind.prefix().to_owned();
@@ -109,26 +136,23 @@ impl TokenKeys {
             return None;
         }
         let mut bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(token).ok()?);
-        let (last, others) = self.0.split_last()?;
+        let (last, others) = self.keys.split_last()?;
         others
             .iter()
-            .find_map(|key| opened(key, kind, bytes.clone()))
+            .find_map(|key| opened(key, self.label(kind), bytes.clone()))
             // Most have one key, and need no copy.
-            .or_else(|| opened(last, kind, std::mem::take(&mut bytes)))
+            .or_else(|| opened(last, self.label(kind), std::mem::take(&mut bytes)))
     }
 }
 
 fn opened(
     key: &RandomizedNonceKey,
-    kind: Kind,
+    label: Aad<Vec<u8>>,
     mut bytes: Zeroizing<Vec<u8>>,
 ) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, sealed) = bytes.split_at_mut_checked(NONCE)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let length = key
-        .open_in_place(nonce, Aad::from(kind.name()), sealed)
-        .ok()?
-        .len();
+    let length = key.open_in_place(nonce, label, sealed).ok()?.len();
     bytes.truncate(NONCE + length);
     bytes.drain(..NONCE);
     Some(bytes)

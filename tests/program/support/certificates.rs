@@ -1,7 +1,7 @@
 //! Certificates made for a test: a CA and what it signs, as PEM, and rustls configurations that use them.
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
@@ -39,6 +39,42 @@ impl Ca {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        Pair {
+            cert: cert.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
+
+impl Ca {
+    /// For a client, with these parts of its subject, and names or mail addresses beside it.
+    pub fn sign_client(&self, subject: &[(DnType, &str)], aliases: &[&str]) -> Pair {
+        self.sign_as_client(subject, aliases, 2100)
+    }
+
+    /// The same with only a common name, and an end of its life.
+    pub fn sign_client_until(&self, year: i32, name: &str) -> Pair {
+        self.sign_as_client(&[(DnType::CommonName, name)], &[], year)
+    }
+
+    fn sign_as_client(&self, subject: &[(DnType, &str)], aliases: &[&str], year: i32) -> Pair {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in subject {
+            params.distinguished_name.push(kind.clone(), *value);
+        }
+        for alias in aliases {
+            let text = (*alias).try_into().unwrap();
+            params.subject_alt_names.push(match alias.contains('@') {
+                true => SanType::Rfc822Name(text),
+                false => SanType::DnsName(text),
+            });
+        }
+        params.not_before = date_time_ymd(2019, 1, 1);
+        params.not_after = date_time_ymd(year, 1, 1);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         Pair {

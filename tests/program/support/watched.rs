@@ -112,6 +112,16 @@ impl Lines {
         self.wait_for(&format!("{text:?}"), |line| line.contains(text))
     }
 
+    /// Waits until so many lines contain `text`.
+    pub fn wait_for_count_of(&self, text: &str, count: usize) {
+        let counted = |lines: &[String]| lines.iter().filter(|line| line.contains(text)).count();
+        self.0
+            .wait(PATIENCE, |written| {
+                (counted(&written.lines) >= count).then_some(())
+            })
+            .unwrap_or_else(|| panic!("not {count} times {text:?}:\n{}", self.all().join("\n")));
+    }
+
     /// All lines, once there are `count`; fails the test if there never are so many.
     pub fn wait_for_count(&self, count: usize) -> Vec<String> {
         self.0

@@ -13,7 +13,7 @@ use super::breaker::Contact;
 use super::call::{Caller, Failure};
 use super::question::Question;
 use crate::gate::auth::basic_of;
-use crate::gate::visit::Visit;
+use crate::gate::visit::{Proof, Visit};
 use crate::lock::EvenIfPoisoned;
 use crate::text::hex;
 
@@ -90,6 +90,7 @@ impl Prober {
             proto: "https",
             host: "localhost",
             request_id: "probe",
+            proof: &Proof::None,
         };
         let Some(authorization) = made_up() else {
             return Probed::Odd("there are no random numbers for it".to_owned());

@@ -147,6 +147,7 @@ impl<'a> Question<'a> {
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests {
     use super::*;
+    use crate::gate::visit::Proof;
     use std::net::IpAddr;
 
     pub fn visit<'a>(client: &str, request_id: &'a str) -> Visit<'a> {
@@ -156,6 +157,7 @@ pub(super) mod tests {
             proto: "https",
             host: "gate:5443",
             request_id,
+            proof: &Proof::None,
         }
     }
 

@@ -22,10 +22,10 @@ fn htpasswd() -> Arc<Htpasswd> {
 }
 
 fn gate_with(at_once: usize) -> Arc<Htpasswd> {
-    Htpasswd::with_checks(
+    Htpasswd::new(
         users(FILE),
         Guesses::default(),
-        hashes(at_once, MOST_QUEUED),
+        Hashes(hashes(at_once, MOST_QUEUED)),
     )
 }
 
@@ -386,7 +386,7 @@ fn how_long_failed_checks_take() {
     let start = Instant::now();
     assert_eq!(users(&text).len(), 100_000);
     println!("100,000 users loaded: {:?}", start.elapsed());
-    let gate = Htpasswd::new(users(FILE), Guesses::default());
+    let gate = Htpasswd::new(users(FILE), Guesses::default(), Hashes::default());
     let credentials = Credentials::of(b"alice", b"correct horse");
     let _ = gate.verify(&credentials, address(1));
     let start = Instant::now();
@@ -509,7 +509,7 @@ fn where_many_are_at_home_a_name_that_is_guessed_shuts_out_nobody_else() {
         .iter()
         .map(|name| format!("{}\n", line.replace("bob", name)))
         .collect();
-    let gate = Htpasswd::with_checks(users(&file), Guesses::default(), hashes(1, 64));
+    let gate = Htpasswd::new(users(&file), Guesses::default(), Hashes(hashes(1, 64)));
     for name in &names[..8] {
         assert_eq!(ask(&gate, name, "correct horse", 1).0, "known");
     }

@@ -1,0 +1,206 @@
+//! Files of sites that come, change and go while the gate runs.
+//!
+//! Owns the sites that there are now. A file that is bad changes nothing, and one of the directory that is gone takes its site
+//! with it. What is remembered of a site ends when its file changes.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::authority::{self, Discovery};
+use super::guard::Shared;
+use super::maintenance;
+use super::prepare::{Found, Quoted, Writing};
+use super::reload::{self, STILL, Stamp, Watched};
+use super::sites::{self, Guarded};
+use crate::acme::Wanted;
+use crate::config::{Acme, SiteFiles};
+use crate::connection::Service;
+use crate::lock::EvenIfPoisoned;
+use crate::metrics::{self, Reload};
+use crate::tls::Certificates;
+
+/// The sites that there are, and what is watched of them.
+pub struct SiteWatch {
+    files: Arc<SiteFiles>,
+    shared: Shared,
+    service: Arc<Service>,
+    certificates: Arc<Certificates>,
+    /// Names that an authority signs for, if one does; those of the main settings stay.
+    wanted: Option<(Wanted, Option<Acme>)>,
+    /// The files as they were when they were last read, good or bad.
+    seen: HashMap<PathBuf, Option<Stamp>>,
+    sites: Vec<Kept>,
+    /// Why the directory could not be read the last time.
+    trouble: Option<String>,
+}
+
+struct Kept {
+    site: Guarded,
+    watched: Vec<Watched>,
+}
+
+impl SiteWatch {
+    /// `sites` are those that the start has found.
+    pub fn new(
+        files: Arc<SiteFiles>,
+        shared: Shared,
+        service: &Arc<Service>,
+        wanted: Option<(Wanted, Option<Acme>)>,
+        sites: Vec<Guarded>,
+    ) -> SiteWatch {
+        let certificates = Arc::clone(&service.certificates);
+        let seen = sites.iter();
+        let seen = seen.map(|site| (site.settings.file.clone(), site.stamp));
+        SiteWatch {
+            files,
+            shared,
+            service: Arc::clone(service),
+            wanted,
+            seen: seen.collect(),
+            sites: sites
+                .into_iter()
+                .map(|site| Kept::new(site, &certificates))
+                .collect(),
+            certificates,
+            trouble: None,
+        }
+    }
+
+    /// Takes what has changed; of what a site names, what `wanted` is true for.
+    pub fn look(&mut self, wanted: fn(&Watched) -> bool) {
+        let all = self.sites.iter_mut().flat_map(|kept| &mut kept.watched);
+        let mut has_news = reload::look(all, wanted);
+        if let Some(now) = self.list()
+            && now != self.seen
+        {
+            thread::sleep(STILL);
+            if self.list().as_ref() == Some(&now) {
+                self.take(now);
+                has_news = true;
+            }
+        }
+        if has_news {
+            self.show();
+        }
+    }
+
+    fn list(&mut self) -> Option<HashMap<PathBuf, Option<Stamp>>> {
+        let list = match self.files.list() {
+            Ok(list) => list,
+            Err(fault) => {
+                let why = fault.to_string();
+                if self.trouble.as_ref() != Some(&why) {
+                    reload::stays(&[fault]);
+                }
+                self.trouble = Some(why);
+                return None;
+            }
+        };
+        self.trouble = None;
+        let stamped = list.into_iter().map(|file| {
+            let stamp = Stamp::of(&file);
+            (file, stamp)
+        });
+        Some(stamped.collect())
+    }
+
+    fn take(&mut self, now: HashMap<PathBuf, Option<Stamp>>) {
+        let gone = self
+            .sites
+            .extract_if(.., |kept| !now.contains_key(&kept.site.settings.file));
+        gone.for_each(|kept| ::log::info!("{} is no site any more", kept.site.settings.name()));
+        let mut changed: Vec<_> = now
+            .iter()
+            .filter(|(file, stamp)| self.seen.get(*file) != Some(*stamp))
+            .map(|(file, _)| file.clone())
+            .collect();
+        changed.sort();
+        for file in changed {
+            self.read(file);
+        }
+        self.seen = now;
+    }
+
+    /// Reads one file, and takes it in the place of what there was of it.
+    fn read(&mut self, file: PathBuf) {
+        let stamp = Stamp::of(&file);
+        let settings = match self.files.read(&file) {
+            Ok(settings) => settings,
+            Err(faults) => return reload::stays(&faults),
+        };
+        let others = self.sites.iter().map(|kept| &kept.site.settings);
+        let others = others.filter(|other| other.file != file);
+        let mut found = Found {
+            faults: sites::doubles(others.chain([&settings])),
+            ..Found::default()
+        };
+        let (shared, certificates) = (&self.shared, &self.certificates);
+        let made = Guarded::new(
+            settings,
+            stamp,
+            shared,
+            certificates,
+            Writing::Allowed,
+            &mut found,
+        );
+        let (Some(site), true) = (made, found.faults.is_empty()) else {
+            return reload::stays(&found.faults);
+        };
+        found
+            .warnings
+            .iter()
+            .for_each(|warning| ::log::warn!("{warning}"));
+        found.words.iter().for_each(|word| ::log::info!("{word}"));
+        match authority::probe(&site.settings.settings, &site.site) {
+            Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
+            Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
+            None => {}
+        }
+        if let Err(error) = maintenance::watch(&site.site) {
+            ::log::error!("{}: {error}", site.settings.name());
+        }
+        ::log::info!("{} is as {} says", site.settings.name(), Quoted(&file));
+        metrics::reload(Reload::Good);
+        let kept = Kept::new(site, certificates);
+        let place = self
+            .sites
+            .iter_mut()
+            .find(|kept| kept.site.settings.file == file);
+        match place {
+            Some(place) => *place = kept,
+            None => self.sites.push(kept),
+        }
+    }
+
+    /// Has everybody see what there is now.
+    fn show(&self) {
+        let sites = || self.sites.iter().map(|kept| &kept.site);
+        sites::show(sites(), &self.certificates);
+        self.service.sites.replace(sites::named(sites()));
+        if let Some((wanted, main)) = &self.wanted {
+            let of_sites = sites().filter_map(|site| site.settings.settings.acme.as_ref());
+            let all: Vec<_> = main.iter().chain(of_sites).collect();
+            *wanted.lock().even_if_poisoned() = sites::names(&all);
+        }
+    }
+}
+
+impl Kept {
+    fn new(mut site: Guarded, certificates: &Arc<Certificates>) -> Kept {
+        let settings = &site.settings.settings;
+        let before = site.before.take();
+        let mut watched = Vec::new();
+        if let Some(before) = before {
+            let own = Arc::clone(&site.pairs);
+            let take = move |pairs| *own.lock().even_if_poisoned() = pairs;
+            watched.extend(reload::of_pairs(settings, &before, take));
+            watched.extend(reload::of_site(settings, before, &site.site, certificates));
+        }
+        Kept { site, watched }
+    }
+}
+
+/// The certificates of a site, which may be read anew.
+pub type OwnPairs = Arc<Mutex<Vec<crate::tls::Pair>>>;
