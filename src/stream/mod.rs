@@ -10,6 +10,7 @@ mod local;
 mod pipe;
 mod poll;
 mod progress;
+pub mod proxy_header;
 mod readiness;
 mod socket;
 mod tls;
