@@ -7,7 +7,7 @@ _portreeve() {
     local everywhere="--help
         --config --listen --insecure-http --htpasswd --realm --guesses --guesses-exempt --tls-cert --tls-key
         --tls-self-signed --tls-name --acme --acme-dir --acme-directory --acme-email --acme-ca --acme-profile
-        --trusted-proxy --max-requests --workers --max-connections --max-connections-per-address
+        --proxy-protocol --trusted-proxy --max-requests --workers --max-connections --max-connections-per-address
         --header-timeout
         --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log"
     local serve="

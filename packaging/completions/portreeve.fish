@@ -43,6 +43,7 @@ complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l acme-directo
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l acme-email -x -d 'where the authority may write to'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l acme-ca -r -F -d 'PEM certificates that the authority must chain to'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l acme-profile -x -d 'the kind of certificate to ask for, where the authority has several'
+complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l proxy-protocol -x -d 'peers that begin each connection with a PROXY header, version 1 or 2, whose address replaces theirs everywhere; read from no others'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l trusted-proxy -x -d 'peers whose X-Forwarded-For, X-Real-IP, X-Forwarded-Proto and X-Forwarded-Host are believed'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l backend-authorization -x -a 'drop user pass' -d 'what the backend sees of the credentials: nothing, the user without the password, or all of it'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l paths -x -a 'strict as-sent' -d 'refuse paths that can be read in two ways wherever the path decides; as-sent: under /v2/ alone, for an API that copes'

@@ -61,6 +61,8 @@ pub struct Settings {
     pub tls_names: Vec<String>,
     /// Names whose certificates come from an authority.
     pub acme: Option<Acme>,
+    /// Peers whose connections begin with a PROXY header.
+    pub proxy_protocol: Vec<Cidr>,
     /// Peers whose forwarded fields are believed.
     pub trusted_proxies: Vec<Cidr>,
     /// What the backend sees of the credentials.
@@ -198,6 +200,7 @@ impl Settings {
         let acme_email = read.optional(Id::acme_email, values::email);
         let acme_ca = read.optional(Id::acme_ca, values::path);
         let acme_profile = read.optional(Id::acme_profile, values::profile);
+        let proxy_protocol: Vec<Placed<Cidr>> = read.many(Id::proxy_protocol, str::parse);
         let trusted_proxies: Vec<Placed<Cidr>> = read.many(Id::trusted_proxy, str::parse);
         let backend_authorization =
             read.one(Id::backend_authorization, values::backend_authorization);
@@ -224,21 +227,14 @@ impl Settings {
             mut faults,
         } = read;
         let mut warnings = sources.warnings;
-        let everybody = trusted_proxies
-            .iter()
-            .filter(|network| network.value.is_everything());
-        warnings.extend(everybody.map(|network| {
-            format!(
-                "{}: everybody's X-Forwarded-For is believed",
-                network.origin
-            )
-        }));
-        let everybody = guesses_exempt
-            .iter()
-            .filter(|network| network.value.is_everything());
-        warnings.extend(
-            everybody.map(|network| format!("{}: nobody's guesses are counted", network.origin)),
-        );
+        for (networks, what) in [
+            (&proxy_protocol, "everybody's PROXY header is believed"),
+            (&trusted_proxies, "everybody's X-Forwarded-For is believed"),
+            (&guesses_exempt, "nobody's guesses are counted"),
+        ] {
+            let everybody = networks.iter().filter(|one| one.value.is_everything());
+            warnings.extend(everybody.map(|one| format!("{}: {what}", one.origin)));
+        }
         let admin = admin.and_then(|admin| {
             admin.value.map(|value| Placed {
                 value,
@@ -354,10 +350,7 @@ impl Settings {
             external_url,
             realm,
             guesses: Some(guesses.value).filter(|most| *most > 0),
-            guesses_exempt: guesses_exempt
-                .into_iter()
-                .map(|network| network.value)
-                .collect(),
+            guesses_exempt: values_of(guesses_exempt),
             tls_pairs: certs
                 .into_iter()
                 .zip(keys)
@@ -373,10 +366,8 @@ impl Settings {
                 ca: acme_ca,
                 profile: acme_profile.map(|profile| profile.value),
             }),
-            trusted_proxies: trusted_proxies
-                .into_iter()
-                .map(|network| network.value)
-                .collect(),
+            proxy_protocol: values_of(proxy_protocol),
+            trusted_proxies: values_of(trusted_proxies),
             backend_authorization,
             paths: paths.value,
             max_requests,
@@ -392,6 +383,10 @@ impl Settings {
         };
         (settings, all)
     }
+}
+
+fn values_of<T>(placed: Vec<Placed<T>>) -> Vec<T> {
+    placed.into_iter().map(|placed| placed.value).collect()
 }
 
 /// `off` is how a flag takes back what a variable or a file says.

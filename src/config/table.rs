@@ -70,6 +70,8 @@ macro_rules! with_settings {
                 "PEM certificates that the authority must chain to";
             acme_profile "NAME" ~ "the authority's choice",
                 "the kind of certificate to ask for, where the authority has several";
+            proxy_protocol "CIDR..." ~ "none",
+                "peers that begin each connection with a PROXY header, version 1 or 2, whose address replaces theirs everywhere; read from no others";
             trusted_proxy "CIDR..." ~ "none",
                 "peers whose X-Forwarded-For, X-Real-IP, X-Forwarded-Proto and X-Forwarded-Host are believed";
             backend_authorization "drop|user|pass" = "drop",

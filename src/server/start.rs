@@ -20,8 +20,8 @@ use crate::acme::Keeper;
 use crate::admin::{Socket, Watched};
 use crate::config::{Paths, Settings};
 use crate::connection::{
-    Admission, Authorizations, Connection, ConnectionLimiter, Detached, Forwarding, HTTPS,
-    HealthPath, Mode, Redirect, RequestIds, Service, Timeouts,
+    Admission, Authorizations, Balancers, Connection, ConnectionLimiter, Detached, Forwarding,
+    HTTPS, HealthPath, Mode, Redirect, RequestIds, Service, Timeouts,
 };
 use crate::gate::auth::HeldBack;
 use crate::gate::{Gatekeeper, PathRules};
@@ -178,6 +178,10 @@ fn service(
         gatekeeper: Gatekeeper::new(authority, &settings.realm, paths, access, handshake),
         mode,
         trusted: settings.trusted_proxies.clone(),
+        balancers: Balancers {
+            networks: settings.proxy_protocol.clone(),
+            told: log::Seldom::default(),
+        },
         health: settings.health_path.clone().map(HealthPath::new),
         admission: Admission::new(settings.max_requests),
         detached: Arc::new(Detached::default()),

@@ -36,6 +36,7 @@ mod log;
 mod logs;
 mod overload;
 mod paths;
+mod proxy_protocol;
 mod redirect;
 mod refused;
 mod relay;
