@@ -12,7 +12,7 @@ _portreeve() {
         --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log"
     local serve="
         --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe --access --token-key --external-url
-        --backend-authorization --paths --body-timeout --response-timeout --connect-timeout"
+        --backend-authorization --paths --allow --preflight --body-timeout --response-timeout --connect-timeout"
     local passwd="--help --stdin --cost --delete --list --verify"
     local may="--help --access --group"
     local doctor="--help --user --password-stdin --ca --repository --json"
@@ -36,7 +36,7 @@ _portreeve() {
     --backend-authorization) COMPREPLY=($(compgen -W "drop user pass" -- "$word")) && return ;;
     --paths) COMPREPLY=($(compgen -W "strict as-sent" -- "$word")) && return ;;
     --log) COMPREPLY=($(compgen -W "text json" -- "$word")) && return ;;
-    --insecure-http | --insecure-admin) COMPREPLY=($(compgen -W "yes no $everywhere" -- "$word")) && return ;;
+    --insecure-http | --insecure-admin | --preflight) COMPREPLY=($(compgen -W "yes no $everywhere" -- "$word")) && return ;;
     esac
     case ${COMP_WORDS[1]} in
     "$word") COMPREPLY=($(compgen -W "$commands --help --version" -- "$word")) ;;

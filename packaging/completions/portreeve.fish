@@ -47,6 +47,8 @@ complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l proxy-protoc
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l trusted-proxy -x -d 'peers whose X-Forwarded-For, X-Real-IP, X-Forwarded-Proto and X-Forwarded-Host are believed'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l backend-authorization -x -a 'drop user pass' -d 'what the backend sees of the credentials: nothing, the user without the password, or all of it'
 complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l paths -x -a 'strict as-sent' -d 'refuse paths that can be read in two ways wherever the path decides; as-sent: under /v2/ alone, for an API that copes'
+complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l allow -x -d 'networks whose clients are served; others get 403 before anything is checked'
+complete -c portreeve -n "__fish_seen_subcommand_from $gate" -l preflight -d 'let CORS preflights through without credentials: OPTIONS with Origin and Access-Control-Request-Method, without other fields'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l max-requests -x -d 'requests in flight at once; none costs a thread while it waits, and no user and no network has more than half of them'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l workers -x -d 'threads that may wait, for a hash, an API or a name: 32 and one for each processor, 128 more with an API'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l max-connections -x -d 'open client connections, idle ones included; less if the file limit is lower'

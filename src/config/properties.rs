@@ -207,6 +207,7 @@ fn is_what_it_says(settings: &Settings) {
     let networks = [
         &settings.trusted_proxies,
         &settings.proxy_protocol,
+        &settings.allowed,
     ];
     networks.into_iter().flatten().for_each(comes_back);
 }

@@ -69,6 +69,10 @@ pub struct Settings {
     pub backend_authorization: BackendAuthorization,
     /// Where paths are refused that can be read in two ways.
     pub paths: Paths,
+    /// Networks whose clients are served; everybody if none.
+    pub allowed: Vec<Cidr>,
+    /// Whether CORS preflights need no credentials.
+    pub preflight: bool,
     /// Requests in flight at once; at least 1.
     pub max_requests: usize,
     /// Threads that may wait; by the machine if none.
@@ -205,6 +209,8 @@ impl Settings {
         let backend_authorization =
             read.one(Id::backend_authorization, values::backend_authorization);
         let paths = read.optional_with_default(Id::paths, values::paths);
+        let allowed: Vec<Placed<Cidr>> = read.many(Id::allow, str::parse);
+        let preflight = read.one(Id::preflight, values::switch);
         let max_requests = read.one(Id::max_requests, values::connections);
         let workers = read.optional(Id::workers, values::workers);
         let max_connections = read.one(Id::max_connections, values::connections);
@@ -370,6 +376,8 @@ impl Settings {
             trusted_proxies: values_of(trusted_proxies),
             backend_authorization,
             paths: paths.value,
+            allowed: values_of(allowed),
+            preflight,
             max_requests,
             workers: workers.map(|workers| workers.value),
             max_connections,

@@ -78,6 +78,10 @@ macro_rules! with_settings {
                 "what the backend sees of the credentials: nothing, the user without the password, or all of it", serve;
             paths "strict|as-sent" = "strict",
                 "refuse paths that can be read in two ways wherever the path decides; as-sent: under /v2/ alone, for an API that copes", serve;
+            allow "CIDR..." ~ "everybody",
+                "networks whose clients are served; others get 403 before anything is checked", serve;
+            preflight "yes|no" = "no",
+                "let CORS preflights through without credentials: OPTIONS with Origin and Access-Control-Request-Method, without other fields", serve;
             max_requests "N" = "4096",
                 "requests in flight at once; none costs a thread while it waits, and no user and no network has more than half of them";
             workers "N" ~ "by the machine",

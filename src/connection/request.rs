@@ -15,9 +15,9 @@ use super::state::{Admitted, Checking, Connection, Next, Question, Relaying, Sta
 use crate::config::BackendAuthorization;
 use crate::gate::{Decision, Denial, Grant, Task, Visit};
 use crate::http::Unread;
-use crate::http::{ForwardedBy, Refusal, RequestHead, write_own_fields, write_request_head};
+use crate::http::{ForwardedBy, Own, Refusal, RequestHead, write_own_fields, write_request_head};
 use crate::metrics::CLIENT_GONE;
-use crate::net::Network;
+use crate::net::{Cidr, Network};
 use crate::reactor::{Context, Kind, Wait};
 use crate::relay::{CLIENT_WENT_AWAY, End, Outcome, Outgoing, Presence, Terms, Then, Turn};
 
@@ -45,6 +45,14 @@ impl Connection {
                     Next::On(State::checking(head, record, Question::Health))
                 }
             };
+        }
+        let client = record.origin.client;
+        let is_allowed = |network: &Cidr| network.contains(client);
+        if !service.allowed.is_empty() && !service.allowed.iter().any(is_allowed) {
+            let why =
+                Some(format!("{client} is in none of the networks that are served here").into());
+            let unread = Unread::whole(&head);
+            return self.refuse(Refusal::Denied { why }, Some(&head), unread, record, cx);
         }
         let decision = service.gatekeeper.decide(&head, &visit(&record));
         if let Decision::Later(_) = decision {
@@ -314,6 +322,8 @@ fn outgoing(admitted: &Admitted, to: &Forwarding) -> Outgoing {
         ..
     } = admitted;
     let authorization = match to.authorization {
+        // It was not looked at.
+        _ if matches!(grant.task(), Task::Preflight) => None,
         BackendAuthorization::Drop => None,
         BackendAuthorization::User => grant.basic_without_password(),
         // One of ours says nothing to anybody else.
@@ -330,13 +340,17 @@ fn outgoing(admitted: &Admitted, to: &Forwarding) -> Outgoing {
         remote_user: grant.header_safe_user(),
         authorization: authorization.as_deref(),
         target: grant.target(),
-        // It is read first.
-        withholds_body: matches!(grant.task(), Task::Create { .. }),
+        own: match grant.task() {
+            // It is read first.
+            Task::Create { .. } => Own::AllWithoutBody,
+            Task::Preflight => Own::Preflight,
+            Task::Relay | Task::List(..) | Task::Token(_) => Own::All,
+        },
     };
     let mut own_fields = Vec::new();
     match grant.task() {
         Task::Token(_) => {}
-        Task::Relay => write_request_head(&mut outgoing, head, &forwarded),
+        Task::Relay | Task::Preflight => write_request_head(&mut outgoing, head, &forwarded),
         Task::List(..) => write_own_fields(&mut own_fields, head, &forwarded),
         Task::Create { .. } => {
             write_request_head(&mut outgoing, head, &forwarded);

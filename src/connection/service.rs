@@ -25,6 +25,8 @@ pub struct Service {
     pub trusted: Vec<Cidr>,
     /// Peers whose connections begin with the address of their clients.
     pub balancers: Balancers,
+    /// Networks whose clients are served; everybody if none.
+    pub allowed: Vec<Cidr>,
     /// Where the gate itself says whether it is ready.
     pub health: Option<HealthPath>,
     /// What those are told who come to a listener that sends everybody elsewhere.

@@ -99,6 +99,7 @@ pub struct Gatekeeper {
     access: Option<RwLock<Arc<Access>>>,
     /// Used while something is granted to those without credentials.
     handshake: Handshake,
+    lets_preflights_through: bool,
 }
 
 impl Gatekeeper {
@@ -116,6 +117,15 @@ impl Gatekeeper {
             paths,
             access: access.map(|access| RwLock::new(Arc::new(access))),
             handshake,
+            lets_preflights_through: false,
+        }
+    }
+
+    /// The same, where CORS preflights need no credentials.
+    pub fn letting_preflights_through(self) -> Gatekeeper {
+        Gatekeeper {
+            lets_preflights_through: true,
+            ..self
         }
     }
 
@@ -172,6 +182,10 @@ impl Gatekeeper {
         {
             // All clients then try a GET.
             return Decision::Made(Err(Denial::of(Refusal::NoSuchPath)));
+        }
+        // Whatever credentials it has are neither looked at nor passed on: browsers send none (Fetch, 3.2.2).
+        if self.lets_preflights_through && head.is_preflight() {
+            return Decision::Made(Ok(Grant::for_preflight()));
         }
         let decision = self.begin(head, visit);
         self.challenging(decision, head, visit)

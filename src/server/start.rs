@@ -174,14 +174,19 @@ fn service(
         Role::AuthService => Mode::Confirm,
     };
     let paths = path_rules(role, settings.paths, access.is_some());
+    let mut gatekeeper = Gatekeeper::new(authority, &settings.realm, paths, access, handshake);
+    if settings.preflight {
+        gatekeeper = gatekeeper.letting_preflights_through();
+    }
     let service = Service {
-        gatekeeper: Gatekeeper::new(authority, &settings.realm, paths, access, handshake),
+        gatekeeper,
         mode,
         trusted: settings.trusted_proxies.clone(),
         balancers: Balancers {
             networks: settings.proxy_protocol.clone(),
             told: log::Seldom::default(),
         },
+        allowed: settings.allowed.clone(),
         health: settings.health_path.clone().map(HealthPath::new),
         admission: Admission::new(settings.max_requests),
         detached: Arc::new(Detached::default()),

@@ -212,6 +212,9 @@ fn values_arrive_typed() {
         ("trusted-proxy", "10.0.0.0/8"),
         ("trusted-proxy", "::/0"),
         ("backend-authorization", "user"),
+        ("allow", "10.0.0.0/8"),
+        ("allow", "::1"),
+        ("preflight", "yes"),
         ("max-connections-per-address", "0"),
         ("admin", "http://localhost:9000"),
         ("log", "json"),
@@ -230,7 +233,11 @@ fn values_arrive_typed() {
     assert_eq!(pairs, [("/c1", "/k1"), ("/c2", "/k2")]);
     assert_eq!(settings.auth_cache, Some(Duration::ZERO));
     assert!(!settings.auth_probe);
-    assert_eq!(settings.proxy_protocol.len(), 2);
+    assert_eq!(
+        (settings.proxy_protocol.len(), settings.allowed.len()),
+        (2, 2)
+    );
+    assert!(settings.preflight);
     assert_eq!(settings.max_connections_per_address, None);
     assert_eq!(settings.backend_authorization, BackendAuthorization::User);
     assert_eq!(settings.log, Format::Json);
@@ -389,6 +396,8 @@ fn each_setting_refuses_what_it_cannot_be() {
         ("htpasswd", "a\0b"),
         ("tls-name", "a b"),
         ("proxy-protocol", "10.0.0.5:443"),
+        ("allow", "everybody"),
+        ("preflight", "maybe"),
         ("trusted-proxy", "all"),
         ("backend-authorization", "keep"),
         ("workers", "0"),
