@@ -17,7 +17,7 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 
 use crate::config::{Admin, Listen, Settings};
 use crate::http::ResponseHead;
-use crate::net::HostPort;
+use crate::net::{Cidr, HostPort};
 use crate::terminal::complain;
 use crate::tls;
 
@@ -55,11 +55,12 @@ fn ask(settings: &Settings) -> Result<(), String> {
         return Err("there is no listener to ask".into());
     };
     // Any answer is one of a gate that is well; a 401 most of all.
+    let dial = |place| connect(place).and_then(|stream| announce(stream, &settings.proxy_protocol));
     let status = match &first.value {
         Listen::Http(place) | Listen::Redirect(place) => {
-            connect(place).and_then(|stream| request(stream, "/v2/"))
+            dial(place).and_then(|stream| request(stream, "/v2/"))
         }
-        Listen::Https(place) => connect(place)
+        Listen::Https(place) => dial(place)
             .and_then(secure)
             .and_then(|stream| request(stream, "/v2/")),
         Listen::Unix(path) => connect_unix(path).and_then(|stream| request(stream, "/v2/")),
@@ -82,6 +83,15 @@ fn connect(place: &HostPort) -> io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+/// Begins as those peers have to, where this is one of them.
+fn announce(mut stream: TcpStream, balancers: &[Cidr]) -> io::Result<TcpStream> {
+    let own = stream.local_addr()?.ip();
+    if balancers.iter().any(|network| network.contains(own)) {
+        stream.write_all(b"PROXY UNKNOWN\r\n")?;
+    }
+    Ok(stream)
 }
 
 /// A gate that listens everywhere is asked on loopback.

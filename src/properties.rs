@@ -3,7 +3,7 @@
 //!
 //! Not in the gate: only in its tests, and in the fuzz targets of `tests/fuzz`, for which alone it is public.
 
-use crate::{config, gate, http, passwd};
+use crate::{config, gate, http, passwd, stream};
 
 /// Bytes from a client: head, then body.
 pub fn request_head(input: &[u8]) {
@@ -23,6 +23,11 @@ pub fn chunks(input: &[u8]) {
 /// The values of `Authorization` fields, one a line.
 pub fn authorization(input: &[u8]) {
     gate::auth::properties::authorization(input);
+}
+
+/// What a balancer says first.
+pub fn proxy_header(input: &[u8]) {
+    stream::proxy_header::properties::proxy_header(input);
 }
 
 /// A method and a target, before an access file.

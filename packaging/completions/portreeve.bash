@@ -7,12 +7,13 @@ _portreeve() {
     local everywhere="--help
         --config --listen --insecure-http --htpasswd --realm --guesses --guesses-exempt --tls-cert --tls-key
         --tls-self-signed --tls-name --acme --acme-dir --acme-directory --acme-email --acme-ca --acme-profile
-        --trusted-proxy --max-requests --workers --max-connections --max-connections-per-address
+        --proxy-protocol --trusted-proxy --max-requests --workers --max-connections --max-connections-per-address
         --header-timeout
         --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log"
     local serve="
         --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe --access --token-key --external-url
-        --site --sites --client-ca --client-auth --backend-authorization --paths --body-timeout --response-timeout --connect-timeout"
+        --site --sites --client-ca --client-auth --backend-authorization --paths --allow --preflight
+        --body-timeout --response-timeout --connect-timeout"
     local passwd="--help --stdin --cost --delete --list --verify"
     local may="--help --access --group"
     local doctor="--help --user --password-stdin --ca --repository --json"
@@ -37,7 +38,7 @@ _portreeve() {
     --client-auth) COMPREPLY=($(compgen -W "optional required" -- "$word")) && return ;;
     --paths) COMPREPLY=($(compgen -W "strict as-sent" -- "$word")) && return ;;
     --log) COMPREPLY=($(compgen -W "text json" -- "$word")) && return ;;
-    --insecure-http | --insecure-admin) COMPREPLY=($(compgen -W "yes no $everywhere" -- "$word")) && return ;;
+    --insecure-http | --insecure-admin | --preflight) COMPREPLY=($(compgen -W "yes no $everywhere" -- "$word")) && return ;;
     esac
     case ${COMP_WORDS[1]} in
     "$word") COMPREPLY=($(compgen -W "$commands --help --version" -- "$word")) ;;

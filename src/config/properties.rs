@@ -204,7 +204,12 @@ fn is_what_it_says(settings: &Settings) {
         .backend
         .iter()
         .for_each(|backend| comes_back(&backend.value));
-    settings.trusted_proxies.iter().for_each(comes_back);
+    let networks = [
+        &settings.trusted_proxies,
+        &settings.proxy_protocol,
+        &settings.allowed,
+    ];
+    networks.into_iter().flatten().for_each(comes_back);
 }
 
 /// Whatever is wrong with a value, no fault repeats a password in it.

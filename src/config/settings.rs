@@ -66,12 +66,18 @@ pub struct Settings {
     pub tls_names: Vec<String>,
     /// Names whose certificates come from an authority.
     pub acme: Option<Acme>,
+    /// Peers whose connections begin with a PROXY header.
+    pub proxy_protocol: Vec<Cidr>,
     /// Peers whose forwarded fields are believed.
     pub trusted_proxies: Vec<Cidr>,
     /// What the backend sees of the credentials.
     pub backend_authorization: BackendAuthorization,
     /// Where paths are refused that can be read in two ways.
     pub paths: Paths,
+    /// Networks whose clients are served; everybody if none.
+    pub allowed: Vec<Cidr>,
+    /// Whether CORS preflights need no credentials.
+    pub preflight: bool,
     /// Requests in flight at once; at least 1.
     pub max_requests: usize,
     /// Threads that may wait; by the machine if none.
@@ -231,10 +237,13 @@ impl Settings {
         let acme_email = read.optional(Id::acme_email, values::email);
         let acme_ca = read.optional(Id::acme_ca, values::path);
         let acme_profile = read.optional(Id::acme_profile, values::profile);
+        let proxy_protocol: Vec<Placed<Cidr>> = read.many(Id::proxy_protocol, str::parse);
         let trusted_proxies: Vec<Placed<Cidr>> = read.many(Id::trusted_proxy, str::parse);
         let backend_authorization =
             read.one(Id::backend_authorization, values::backend_authorization);
         let paths = read.optional_with_default(Id::paths, values::paths);
+        let allowed: Vec<Placed<Cidr>> = read.many(Id::allow, str::parse);
+        let preflight = read.one(Id::preflight, values::switch);
         let max_requests = read.one(Id::max_requests, values::connections);
         let workers = read.optional(Id::workers, values::workers);
         let max_connections = read.one(Id::max_connections, values::connections);
@@ -257,21 +266,14 @@ impl Settings {
             mut faults,
         } = read;
         let mut warnings = sources.warnings;
-        let everybody = trusted_proxies
-            .iter()
-            .filter(|network| network.value.is_everything());
-        warnings.extend(everybody.map(|network| {
-            format!(
-                "{}: everybody's X-Forwarded-For is believed",
-                network.origin
-            )
-        }));
-        let everybody = guesses_exempt
-            .iter()
-            .filter(|network| network.value.is_everything());
-        warnings.extend(
-            everybody.map(|network| format!("{}: nobody's guesses are counted", network.origin)),
-        );
+        for (networks, what) in [
+            (&proxy_protocol, "everybody's PROXY header is believed"),
+            (&trusted_proxies, "everybody's X-Forwarded-For is believed"),
+            (&guesses_exempt, "nobody's guesses are counted"),
+        ] {
+            let everybody = networks.iter().filter(|one| one.value.is_everything());
+            warnings.extend(everybody.map(|one| format!("{}: {what}", one.origin)));
+        }
         let admin = admin.and_then(|admin| {
             admin.value.map(|value| Placed {
                 value,
@@ -401,10 +403,7 @@ impl Settings {
             }),
             realm,
             guesses: Some(guesses.value).filter(|most| *most > 0),
-            guesses_exempt: guesses_exempt
-                .into_iter()
-                .map(|network| network.value)
-                .collect(),
+            guesses_exempt: values_of(guesses_exempt),
             tls_pairs: certs
                 .into_iter()
                 .zip(keys)
@@ -422,12 +421,12 @@ impl Settings {
                     ca: acme_ca,
                     profile: acme_profile.map(|profile| profile.value),
                 }),
-            trusted_proxies: trusted_proxies
-                .into_iter()
-                .map(|network| network.value)
-                .collect(),
+            proxy_protocol: values_of(proxy_protocol),
+            trusted_proxies: values_of(trusted_proxies),
             backend_authorization,
             paths: paths.value,
+            allowed: values_of(allowed),
+            preflight,
             max_requests,
             workers: workers.map(|workers| workers.value),
             max_connections,
@@ -441,6 +440,10 @@ impl Settings {
         };
         (settings, all)
     }
+}
+
+fn values_of<T>(placed: Vec<Placed<T>>) -> Vec<T> {
+    placed.into_iter().map(|placed| placed.value).collect()
 }
 
 /// `off` is how a flag takes back what a variable or a file says.

@@ -16,7 +16,7 @@ use super::values;
 use crate::files;
 
 /// What the file of a site may say beside `host`.
-pub(super) const OF_A_SITE: [Id; 23] = [
+pub(super) const OF_A_SITE: [Id; 25] = [
     Id::backend,
     Id::backend_ca,
     Id::htpasswd,
@@ -40,6 +40,8 @@ pub(super) const OF_A_SITE: [Id; 23] = [
     Id::body_timeout,
     Id::response_timeout,
     Id::connect_timeout,
+    Id::allow,
+    Id::preflight,
 ];
 /// What a site never has from the main settings: these are about the main host.
 const OF_ITS_OWN: [Id; 4] = [Id::tls_cert, Id::tls_key, Id::acme, Id::external_url];

@@ -78,12 +78,18 @@ macro_rules! with_settings {
                 "PEM certificates that the authority must chain to";
             acme_profile "NAME" ~ "the authority's choice",
                 "the kind of certificate to ask for, where the authority has several";
+            proxy_protocol "CIDR..." ~ "none",
+                "peers that begin each connection with a PROXY header, version 1 or 2, whose address replaces theirs everywhere; read from no others";
             trusted_proxy "CIDR..." ~ "none",
                 "peers whose X-Forwarded-For, X-Real-IP, X-Forwarded-Proto and X-Forwarded-Host are believed";
             backend_authorization "drop|user|pass" = "drop",
                 "what the backend sees of the credentials: nothing, the user without the password, or all of it", serve;
             paths "strict|as-sent" = "strict",
                 "refuse paths that can be read in two ways wherever the path decides; as-sent: under /v2/ alone, for an API that copes", serve;
+            allow "CIDR..." ~ "everybody",
+                "networks whose clients are served; others get 403 before anything is checked", serve;
+            preflight "yes|no" = "no",
+                "let CORS preflights through without credentials: OPTIONS with Origin and Access-Control-Request-Method, without other fields", serve;
             max_requests "N" = "4096",
                 "requests in flight at once; none costs a thread while it waits, and no user and no network has more than half of them";
             workers "N" ~ "by the machine",

@@ -157,9 +157,30 @@ impl Place {
         };
         table.entries.insert(self.id, entry);
         table.all.shaking.insert(self.id);
-        let Some(network) = self.network else {
+        if let Some(network) = self.network {
+            self.count(&mut table, network);
+        }
+    }
+
+    /// It turns out, before its handshake, to be of a client at this address, and counts for that network.
+    pub fn counts_for(&mut self, address: IpAddr) {
+        if self.limiter.most_strangers == 0 || self.network.is_some() {
             return;
-        };
+        }
+        let mut table = self.limiter.table();
+        // One that is told to leave counts as gone.
+        if let Some(entry) = table.entries.get_mut(&self.id)
+            && !entry.is_leaving
+        {
+            let network = Network::of(address);
+            entry.network = Some(network);
+            self.network = Some(network);
+            self.count(&mut table, network);
+        }
+    }
+
+    /// Counts it among the strangers of its network, of whom one leaves where they are too many.
+    fn count(&self, table: &mut Table, network: Network) {
         let dice = table.random.hash_one(self.id);
         let crowd = table.by_network.entry(network).or_default();
         crowd.shaking.insert(self.id);
@@ -452,6 +473,28 @@ mod tests {
         }
         assert!(left.lock().unwrap().is_empty());
         assert_eq!(limiter.taken(), 9);
+    }
+
+    #[test]
+    fn one_whose_client_becomes_known_counts_for_its_network_from_then_on() {
+        let limiter = ConnectionLimiter::new(1000, 2);
+        let left = Left::default();
+        let mut places: Vec<_> = (0..6)
+            .map(|name| {
+                let mut place = limiter.enter(None).unwrap();
+                let left = Arc::clone(&left);
+                place.attach(Box::new(move || left.lock().unwrap().push(name)));
+                place
+            })
+            .collect();
+        assert!(left.lock().unwrap().is_empty());
+        for place in places.iter_mut().skip(2) {
+            place.counts_for([10, 0, 0, 1].into());
+        }
+        assert_eq!(left.lock().unwrap().len(), 2);
+        assert!(left.lock().unwrap().iter().all(|name| *name >= 2));
+        places.clear();
+        assert!(limiter.table().by_network.is_empty());
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! One client's connection: handshake, request after request, and its end.
+//! One client's connection: a balancer's header, handshake, request after request, and its end.
 //!
 //! Owns the order of a connection's life, which [`Connection::run`] tells from top to bottom, and what is remembered between two
 //! requests. It never waits: it says with a [`Wait`] what it needs next, and goes on later in the [`State`] that it is in. All that
 //! comes from the client is hostile.
 
 mod admission;
+mod announced;
 mod detached;
 mod health;
 mod limiter;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use admission::Admission;
+pub use announced::Balancers;
 pub use detached::Detached;
 pub use health::HealthPath;
 pub use limiter::{ConnectionLimiter, Place};
@@ -90,7 +92,10 @@ impl Connection {
         }
         let waker = cx.waker();
         self.place.attach(Box::new(move || waker.evict()));
-        Next::On(State::Handshake)
+        Next::On(match self.service.balancers.have(self.peer) {
+            true => State::Announcing,
+            false => State::Handshake,
+        })
     }
 
     fn shake_hands(&mut self, cx: &Context<'_>) -> Next {
@@ -212,7 +217,7 @@ impl Connection {
         if cx.now >= self.deadline {
             return match state {
                 // There is nobody yet to say goodbye to.
-                State::Handshake => Next::Abandon,
+                State::Announcing | State::Announced { .. } | State::Handshake => Next::Abandon,
                 _ => Next::Close,
             };
         }
@@ -275,6 +280,8 @@ impl Task for Connection {
             }
             let next = match std::mem::replace(&mut self.state, State::Over) {
                 State::Accepted => self.accept(cx),
+                State::Announcing => self.read_announcement(cx),
+                State::Announced { unread } => self.take_announcement(unread, cx),
                 State::Handshake => self.shake_hands(cx),
                 State::Idle if rounds == MOST_ROUNDS => Next::Stay(State::Idle, Wait::Again),
                 State::Idle => {
@@ -353,7 +360,14 @@ impl Task for Connection {
                 self.close();
                 self.state = State::Over;
             }
-            (Notice::Hurry, State::Accepted | State::Handshake | State::Head { .. }) => {
+            (
+                Notice::Hurry,
+                State::Accepted
+                | State::Announcing
+                | State::Announced { .. }
+                | State::Handshake
+                | State::Head { .. },
+            ) => {
                 self.deadline = self.deadline.min(now + REQUEST_AT_THE_END);
             }
             (Notice::Hurry, State::Lingering(lingering)) => {

@@ -16,9 +16,9 @@ use super::state::{Admitted, Checking, Connection, Next, Question, Relaying, Sta
 use crate::config::BackendAuthorization;
 use crate::gate::{Decision, Denial, Grant, Proof, Task, Visit};
 use crate::http::Unread;
-use crate::http::{ForwardedBy, Refusal, RequestHead, write_own_fields, write_request_head};
+use crate::http::{ForwardedBy, Own, Refusal, RequestHead, write_own_fields, write_request_head};
 use crate::metrics::CLIENT_GONE;
-use crate::net::{Network, is_trusted};
+use crate::net::{Cidr, Network, is_trusted};
 use crate::reactor::{Context, Kind, Wait};
 use crate::relay::{CLIENT_WENT_AWAY, End, Outcome, Outgoing, Presence, Terms, Then, Turn};
 
@@ -67,6 +67,14 @@ impl Connection {
     /// The site that a request is for, if its connection may ask for that.
     fn site<'r>(&self, record: &'r Record) -> Result<&'r Site, Refusal> {
         let site = record.site.as_deref().ok_or(Refusal::NoSuchSite)?;
+        let client = record.origin.client;
+        let is_allowed = |network: &Cidr| network.contains(client);
+        if !site.allowed.is_empty() && !site.allowed.iter().any(is_allowed) {
+            let why = format!("{client} is in none of the networks that are served here");
+            return Err(Refusal::Denied {
+                why: Some(why.into()),
+            });
+        }
         let sites = &self.service.sites;
         let wants_certificate = site.clients.is_some();
         if self.by_tls && (sites.are_several() || wants_certificate) {
@@ -362,6 +370,8 @@ fn outgoing(admitted: &Admitted, to: &Forwarding) -> Outgoing {
         ..
     } = admitted;
     let authorization = match to.authorization {
+        // It was not looked at.
+        _ if matches!(grant.task(), Task::Preflight) => None,
         BackendAuthorization::Drop => None,
         BackendAuthorization::User => grant.basic_without_password(),
         // One of ours says nothing to anybody else.
@@ -378,13 +388,17 @@ fn outgoing(admitted: &Admitted, to: &Forwarding) -> Outgoing {
         remote_user: grant.header_safe_user(),
         authorization: authorization.as_deref(),
         target: grant.target(),
-        // It is read first.
-        withholds_body: matches!(grant.task(), Task::Create { .. }),
+        own: match grant.task() {
+            // It is read first.
+            Task::Create { .. } => Own::AllWithoutBody,
+            Task::Preflight => Own::Preflight,
+            Task::Relay | Task::List(..) | Task::Token(_) => Own::All,
+        },
     };
     let mut own_fields = Vec::new();
     match grant.task() {
         Task::Token(_) => {}
-        Task::Relay => write_request_head(&mut outgoing, head, &forwarded),
+        Task::Relay | Task::Preflight => write_request_head(&mut outgoing, head, &forwarded),
         Task::List(..) => write_own_fields(&mut own_fields, head, &forwarded),
         Task::Create { .. } => {
             write_request_head(&mut outgoing, head, &forwarded);

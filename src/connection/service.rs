@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::admission::Admission;
 use super::detached::Detached;
-use super::{HealthPath, Mode, Redirect, RequestIds, Sites};
+use super::{Balancers, HealthPath, Mode, Redirect, RequestIds, Sites};
 use crate::net::Cidr;
 use crate::tls::Certificates;
 
@@ -22,6 +22,8 @@ pub struct Service {
     pub detached: Arc<Detached>,
     /// Peers that are believed about their clients.
     pub trusted: Vec<Cidr>,
+    /// Peers whose connections begin with the address of their clients.
+    pub balancers: Balancers,
     /// Where the gate itself says whether it is ready.
     pub health: Option<HealthPath>,
     /// What those are told who come to a listener that sends everybody elsewhere.

@@ -14,7 +14,7 @@ use crate::gate::auth::HeldBack;
 use crate::lock::EvenIfPoisoned;
 use crate::log::Seldom;
 use crate::metrics::{BackendStanding, SiteCounts, SiteStanding};
-use crate::net::NameTable;
+use crate::net::{Cidr, NameTable};
 use crate::relay::Relay;
 use crate::tls::Demand;
 
@@ -26,6 +26,8 @@ pub const ASKS_FOR_PASSWORD: &str = "the backend asks for a password itself, and
 pub struct Site {
     /// What it is called in the log: its first name. The main one has none.
     pub name: Box<str>,
+    /// The networks that are served; all, if none is named.
+    pub allowed: Vec<Cidr>,
     /// Who may do what.
     pub gatekeeper: Gatekeeper,
     /// What is behind. Nothing where the gate only answers proxies that ask.

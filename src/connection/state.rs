@@ -46,6 +46,12 @@ pub struct Connection {
 pub(super) enum State {
     /// It was just accepted.
     Accepted,
+    /// It has to begin with a PROXY header, which is not there whole.
+    Announcing,
+    /// That has said whose it is, and so many bytes of it are to be taken.
+    Announced {
+        unread: usize,
+    },
     Handshake,
     /// Between two requests: nothing of the next one is there.
     Idle,

@@ -77,6 +77,7 @@ fn said(decision: &Result<Grant, Denial>) -> String {
         Ok(grant) => match (grant.task(), grant.target()) {
             (Task::Relay, None) => "yes".to_owned(),
             (Task::Relay, Some(target)) => format!("yes>{}", String::from_utf8_lossy(target)),
+            (Task::Preflight, _) => "preflight".to_owned(),
             (Task::List(..), _) => "list".to_owned(),
             (Task::Token(_), _) => "token".to_owned(),
             (Task::Create { tags, .. }, _) => format!("create {}", tags.join(" ")),

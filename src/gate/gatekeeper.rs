@@ -106,6 +106,7 @@ pub struct Gatekeeper {
     handshake: Handshake,
     /// The name of its site, if that is not the main one.
     site: Option<Arc<str>>,
+    lets_preflights_through: bool,
 }
 
 impl Gatekeeper {
@@ -123,7 +124,16 @@ impl Gatekeeper {
             paths,
             access: access.map(|access| RwLock::new(Arc::new(access))),
             handshake,
+            lets_preflights_through: false,
             site: None,
+        }
+    }
+
+    /// The same, where CORS preflights need no credentials.
+    pub fn letting_preflights_through(self) -> Gatekeeper {
+        Gatekeeper {
+            lets_preflights_through: true,
+            ..self
         }
     }
 
@@ -196,6 +206,10 @@ impl Gatekeeper {
         {
             // All clients then try a GET.
             return Decision::Made(Err(Denial::of(Refusal::NoSuchPath)));
+        }
+        // Whatever credentials it has are neither looked at nor passed on: browsers send none (Fetch, 3.2.2).
+        if self.lets_preflights_through && head.is_preflight() {
+            return Decision::Made(Ok(Grant::for_preflight()));
         }
         let decision = match self.proved(head, visit.proof) {
             Some(decided) => Decision::Made(decided),

@@ -22,6 +22,18 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// For a CORS preflight, which comes without credentials.
+    pub(super) fn for_preflight() -> Grant {
+        Grant {
+            principal: None,
+            claimed: None,
+            had_credentials: false,
+            by_token: false,
+            permission: Permission::of(Task::Preflight),
+            site: None,
+        }
+    }
+
     /// Whether whoever was let in has shown credentials; an API may let strangers in too.
     pub fn had_credentials(&self) -> bool {
         self.had_credentials

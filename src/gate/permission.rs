@@ -38,6 +38,8 @@ pub struct Permission {
 pub enum Task {
     /// It is relayed.
     Relay,
+    /// It is relayed as the CORS preflight that it is, without a word of its client's but what that consists of.
+    Preflight,
     /// Of a catalogue, this page is shown as far as the viewer may see it.
     List(Page, Viewer),
     /// A token is given to whoever asks.

@@ -45,6 +45,6 @@ pub use response::{BadResponse, ResponseHead};
 pub use unparsed::{Unparsed, unparsed};
 pub use unread::Unread;
 pub use write::{
-    CONTINUE, ForwardedBy, ResponseShape, append_body, write_interim_head, write_own_fields,
+    CONTINUE, ForwardedBy, Own, ResponseShape, append_body, write_interim_head, write_own_fields,
     write_request_head, write_response_head,
 };

@@ -204,6 +204,16 @@ impl RequestHead {
         is_registry(self.path())
     }
 
+    /// Whether a browser asks what a page of another origin may do (Fetch, 3.2.2). One with a body is none.
+    pub fn is_preflight(&self) -> bool {
+        let has_one = |name| self.values(name).count() == 1;
+        self.method() == "OPTIONS"
+            && self.path().starts_with(b"/")
+            && matches!(self.framing, Framing::Empty | Framing::Length(0))
+            && has_one("origin")
+            && has_one("access-control-request-method")
+    }
+
     pub(super) fn connection(&self) -> ConnectionOptions {
         self.connection
     }

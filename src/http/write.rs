@@ -33,8 +33,30 @@ pub struct ForwardedBy<'a> {
     pub authorization: Option<&'a [u8]>,
     /// What is asked for, if not what the client asks for.
     pub target: Option<&'a [u8]>,
-    /// The body is put behind the head later, by [`append_body`].
-    pub withholds_body: bool,
+    /// What goes on of the client's own fields.
+    pub own: Own,
+}
+
+/// What goes on of a client's own fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// All that are not of one connection or of the gate.
+    All,
+    /// The same, without framing: the body is put behind the head later, by [`append_body`].
+    AllWithoutBody,
+    /// What a CORS preflight consists of: there is no body.
+    Preflight,
+}
+
+impl Own {
+    fn has(self, name: &[u8]) -> bool {
+        const ASKED: &[u8] = b"access-control-request-";
+        let begin = name.get(..ASKED.len()).unwrap_or_default();
+        self != Own::Preflight
+            || name.eq_ignore_ascii_case(b"host")
+            || name.eq_ignore_ascii_case(b"origin")
+            || begin.eq_ignore_ascii_case(ASKED)
+    }
 }
 
 /// What an answer's head needs to know of the request that it answers.
@@ -78,13 +100,14 @@ pub fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, extra: &Forward
         let dropped = folded.is_dropped_on_the_way_in()
             || folded.is_framing()
             || folded.as_bytes() == b"expect"
+            || !extra.own.has(name)
             || (lists_fields && connection_lists(head.values("connection"), name));
         if !dropped {
             push_field(out, name, value);
         }
     }
     match head.framing() {
-        _ if extra.withholds_body => {}
+        _ if extra.own != Own::All => {}
         Framing::Length(length) => push_length(out, length),
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::Empty | Framing::UntilClose => {}

@@ -9,10 +9,11 @@ use std::path::Path;
 type Property = fn(&[u8]);
 
 /// With how long an input may be to be of interest: twice the limit of what is limited.
-const TARGETS: [(&str, Property, usize); 7] = [
+const TARGETS: [(&str, Property, usize); 8] = [
     ("request_head", request_head, 64 * 1024 + 4),
     ("response_head", response_head, 128 * 1024),
     ("chunks", chunks, 16 * 1024),
+    ("proxy_header", proxy_header, 8 * 1024),
     ("authorization", authorization, 8 * 1024),
     ("target", target, 32 * 1024),
     ("password_file", password_file, 4 * 1024),
@@ -72,6 +73,7 @@ fn long_inputs_hold_too() {
             " ",
             "1\r\na\r\n",
             "realm a\n",
+            "PROXY UNKNOWN ",
             "://@",
         ] {
             for length in [longest / 2, longest] {

@@ -119,7 +119,7 @@ impl Exchange {
         } = outgoing;
         let user = || grant.account().unwrap_or_default();
         let stage = match grant.task() {
-            Task::Relay => Stage::Choosing,
+            Task::Relay | Task::Preflight => Stage::Choosing,
             // It asks nothing of a backend.
             Task::Token(_) => Stage::Over,
             Task::List(page, _) => Stage::Listing(Box::new(Listing::new(page, user(), own_fields))),

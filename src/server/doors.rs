@@ -66,8 +66,9 @@ impl Doors<Connection> for Entrance {
             return Ok(None);
         };
         let counted = match peer {
+            // Many clients come through these. A balancer's are counted once they are known.
+            _ if self.service.balancers.have(peer) => None,
             Peer::Address(address) if !is_trusted(&self.service.trusted, address) => Some(address),
-            // Many clients come through it.
             Peer::Address(_) | Peer::Unix => None,
         };
         // Without a place it is closed: everybody is busy.

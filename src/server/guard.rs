@@ -75,9 +75,14 @@ pub(super) fn guard(
         ..handshake
     };
     let realm = &settings.realm;
+    let mut gatekeeper = Gatekeeper::new(authority, realm, paths, access, handshake).at(name);
+    if settings.preflight {
+        gatekeeper = gatekeeper.letting_preflights_through();
+    }
     Some(Site {
         name: name.into(),
-        gatekeeper: Gatekeeper::new(authority, realm, paths, access, handshake).at(name),
+        allowed: settings.allowed.clone(),
+        gatekeeper,
         forwarding: (shared.role == Role::Gate).then(|| Forwarding {
             relay,
             authorization: settings.backend_authorization,

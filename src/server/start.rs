@@ -23,10 +23,11 @@ use crate::acme::{Keeper, Wanted};
 use crate::admin::{Socket, Watched};
 use crate::config::{Acme, Settings};
 use crate::connection::{
-    Admission, Authorizations, Connection, ConnectionLimiter, Detached, HTTPS, HealthPath, Mode,
-    Redirect, RequestIds, Service, Sites, Timeouts,
+    Admission, Authorizations, Balancers, Connection, ConnectionLimiter, Detached, HTTPS,
+    HealthPath, Mode, Redirect, RequestIds, Service, Sites, Timeouts,
 };
 use crate::gate::auth::HeldBack;
+use crate::log;
 use crate::metrics::{Standing, ThrottledStanding};
 use crate::reactor::Reactor;
 
@@ -201,6 +202,10 @@ fn service(
         sites: Sites::new(main),
         mode,
         trusted: settings.trusted_proxies.clone(),
+        balancers: Balancers {
+            networks: settings.proxy_protocol.clone(),
+            told: log::Seldom::default(),
+        },
         health: settings.health_path.clone().map(HealthPath::new),
         admission: Admission::new(settings.max_requests),
         detached: Arc::new(Detached::default()),

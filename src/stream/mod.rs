@@ -11,6 +11,7 @@ mod local;
 mod pipe;
 mod poll;
 mod progress;
+pub mod proxy_header;
 mod readiness;
 mod socket;
 mod tls;

@@ -125,6 +125,25 @@ impl Socket {
         self.receive_with(buffer, RecvFlags::DONTWAIT)
     }
 
+    /// Looks at what has come, and takes nothing. The next look waits for more: where this was enough, [`look_again`](Self::look_again).
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_ready(Interest::Read) && early::hides() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if !self.readiness.take(READ) || self.is_postponed() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // The kernel reports each arrival, whether or not what came before was taken.
+        let peeked = rustix::net::recv(self, buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        if peeked == Err(Errno::INTR) {
+            self.look_again();
+        }
+        Ok(peeked?.0)
+    }
+
     /// Throws away up to 64 KiB of what has come; how much it was, `0` at the end.
     ///
     /// # Errors
@@ -223,7 +242,7 @@ impl Socket {
     }
 
     /// Has the next read ask the kernel, whatever it last said.
-    pub(super) fn look_again(&self) {
+    pub fn look_again(&self) {
         self.readiness.set(READ);
     }
 

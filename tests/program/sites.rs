@@ -372,6 +372,34 @@ fn a_directory_that_is_not_there_and_a_site_that_is_not_there_are_faults() {
 }
 
 #[test]
+fn who_is_served_and_which_preflights_pass_is_said_for_each_site() {
+    let backend = Backend::echo();
+    let dir = Dir::new();
+    let site = dir.file("w", "host wiki.example.com\nallow 10.0.0.0/8\n");
+    let other = dir.file("x", "host ui.example.com\npreflight yes\n");
+    let args = [
+        "--backend",
+        backend.url(),
+        "--site",
+        &site,
+        "--site",
+        &other,
+    ];
+    let gate = Gate::start_in(dir, &args);
+    let mut client = gate.http();
+    assert_eq!(ask_as(&mut client, "wiki.example.com", AUTH).status(), 403);
+    assert_eq!(ask_as(&mut client, "ui.example.com", AUTH).status(), 200);
+    assert_eq!(ask_as(&mut client, "main", AUTH).status(), 200);
+    for (host, status) in [("ui.example.com", 200), ("main", 401)] {
+        client.send(format!(
+            "OPTIONS /v2/ HTTP/1.1\r\nHost: {host}\r\nOrigin: https://a\r\n\
+             Access-Control-Request-Method: GET\r\n\r\n"
+        ));
+        assert_eq!(client.answer().status(), status, "{host}");
+    }
+}
+
+#[test]
 fn numbers_are_told_apart_by_site() {
     let admin = Dir::new();
     let socket = admin.path("admin");

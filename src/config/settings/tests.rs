@@ -208,9 +208,14 @@ fn values_arrive_typed() {
         ("tls-cert", "/c2"),
         ("tls-key", "/k1"),
         ("tls-key", "/k2"),
+        ("proxy-protocol", "10.0.0.5"),
+        ("proxy-protocol", "0.0.0.0/0"),
         ("trusted-proxy", "10.0.0.0/8"),
         ("trusted-proxy", "::/0"),
         ("backend-authorization", "user"),
+        ("allow", "10.0.0.0/8"),
+        ("allow", "::1"),
+        ("preflight", "yes"),
         ("max-connections-per-address", "0"),
         ("admin", "http://localhost:9000"),
         ("log", "json"),
@@ -229,12 +234,20 @@ fn values_arrive_typed() {
     assert_eq!(pairs, [("/c1", "/k1"), ("/c2", "/k2")]);
     assert_eq!(settings.auth_cache, Some(Duration::ZERO));
     assert!(!settings.auth_probe);
+    assert_eq!(
+        (settings.proxy_protocol.len(), settings.allowed.len()),
+        (2, 2)
+    );
+    assert!(settings.preflight);
     assert_eq!(settings.max_connections_per_address, None);
     assert_eq!(settings.backend_authorization, BackendAuthorization::User);
     assert_eq!(settings.log, Format::Json);
     assert_eq!(
         settings.warnings,
-        ["--trusted-proxy \"::/0\": everybody's X-Forwarded-For is believed"]
+        [
+            "--proxy-protocol \"0.0.0.0/0\": everybody's PROXY header is believed",
+            "--trusted-proxy \"::/0\": everybody's X-Forwarded-For is believed"
+        ]
     );
 }
 
@@ -383,6 +396,9 @@ fn each_setting_refuses_what_it_cannot_be() {
         ("realm", ""),
         ("htpasswd", "a\0b"),
         ("tls-name", "a b"),
+        ("proxy-protocol", "10.0.0.5:443"),
+        ("allow", "everybody"),
+        ("preflight", "maybe"),
         ("trusted-proxy", "all"),
         ("backend-authorization", "keep"),
         ("workers", "0"),

@@ -16,7 +16,7 @@ const EXTRA: ForwardedBy<'static> = ForwardedBy {
     remote_user: Some(b"alice"),
     authorization: Some(b"Basic x"),
     target: None,
-    withholds_body: false,
+    own: Own::All,
 };
 
 /// All that must hold of bytes from a client.

@@ -9,7 +9,7 @@ const EXTRA: ForwardedBy<'static> = ForwardedBy {
     remote_user: Some(b"alice"),
     authorization: None,
     target: None,
-    withholds_body: false,
+    own: Own::All,
 };
 const ADDED: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: r:5443\r\nX-Real-IP: 192.0.2.1\r\nX-Request-ID: id\r\nX-Remote-User: alice\r\n\r\n";
 const SHAPE: ResponseShape<'static> = ResponseShape {

@@ -54,20 +54,34 @@ impl Client {
             .unwrap_or_else(|error| panic!("TLS with {authority} as {name}: {error}"))
     }
 
-    pub fn try_tls(authority: &str, name: &str, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let Stream::Tcp(mut socket) = Stream::tcp(dial(authority)) else {
+    /// The same on a socket that is connected, with these bytes before the hello, all in one write.
+    pub fn tls_behind(
+        begin: &[u8],
+        socket: TcpStream,
+        name: &str,
+        config: Arc<ClientConfig>,
+    ) -> io::Result<Self> {
+        let Stream::Tcp(mut socket) = Stream::tcp(socket) else {
             unreachable!()
         };
+        let authority = socket.peer_addr()?.to_string();
         let name = name.to_owned().try_into().map_err(io::Error::other)?;
         let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut first = begin.to_vec();
+        tls.write_tls(&mut first)?;
+        socket.write_all(&first)?;
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;
         }
         let stream = Stream::TlsClient(Box::new(StreamOwned::new(tls, socket)));
         Ok(Self {
             inbox: Inbox::new(stream),
-            host: authority.to_owned(),
+            host: authority,
         })
+    }
+
+    pub fn try_tls(authority: &str, name: &str, config: Arc<ClientConfig>) -> io::Result<Self> {
+        Self::tls_behind(b"", dial(authority), name, config)
     }
 
     /// The TLS connection underneath.
