@@ -101,6 +101,8 @@ fn auth_takes_no_flag_that_only_serve_has_a_use_for() {
             "external-url",
             "backend-authorization",
             "paths",
+            "allow",
+            "preflight",
             "body-timeout",
             "response-timeout",
             "connect-timeout"
