@@ -207,7 +207,7 @@ impl Gatekeeper {
             // All clients then try a GET.
             return Decision::Made(Err(Denial::of(Refusal::NoSuchPath)));
         }
-        // Whatever credentials it has are neither looked at nor passed on: browsers send none (Fetch, 3.2.2).
+        // Whatever credentials it has are neither looked at nor passed on: browsers send none (Fetch, "CORS protocol").
         if self.lets_preflights_through && head.is_preflight() {
             return Decision::Made(Ok(Grant::for_preflight()));
         }

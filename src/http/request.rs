@@ -204,7 +204,7 @@ impl RequestHead {
         is_registry(self.path())
     }
 
-    /// Whether a browser asks what a page of another origin may do (Fetch, 3.2.2). One with a body is none.
+    /// Whether a browser asks what a page of another origin may do (Fetch, "CORS protocol"). One with a body is none.
     pub fn is_preflight(&self) -> bool {
         let has_one = |name| self.values(name).count() == 1;
         self.method() == "OPTIONS"
