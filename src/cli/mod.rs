@@ -141,11 +141,7 @@ fn dispatch(command: Command) -> ExitCode {
     }
 }
 
-fn with_settings(
-    flags: Flags,
-    purpose: Purpose,
-    run: impl FnOnce(Settings) -> ExitCode,
-) -> ExitCode {
+fn with_settings(flags: Flags, purpose: Purpose, run: fn(Settings) -> ExitCode) -> ExitCode {
     let (mut settings, mut faults) = Settings::read(flags, std::env::vars_os(), purpose);
     for warning in &settings.warnings {
         complain(&format!("portreeve: warning: {warning}"));

@@ -29,18 +29,44 @@ impl Reader {
         id: Id,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<Placed<T>> {
+        let mut values = Vec::new();
+        for (origin, text) in self.given(id) {
+            match parse(&text) {
+                Ok(value) => values.push(Placed { value, origin }),
+                Err(reason) => self.faults.push(origin.fault(reason)),
+            }
+        }
+        values
+    }
+
+    /// What was given for a setting, or its default, as far as that could be a value. Apart from [`many`](Self::many), which there is
+    /// once for each kind of value.
+    #[inline(never)]
+    fn given(&mut self, id: Id) -> Vec<(Origin, String)> {
+        let setting = id.setting();
         let mut given = self.sources.take(id);
         if given.is_empty() {
-            let setting = id.setting();
             given.extend(setting.default_is_value.then(|| Given {
                 text: setting.default.to_owned(),
                 place: Place::Default,
             }));
         }
-        given
-            .into_iter()
-            .filter_map(|given| self.value(id, given, &parse))
-            .collect()
+        let mut fit = Vec::new();
+        for Given { text, place } in given {
+            let origin = Origin::new(place, &setting.name, &text);
+            let reason = if text.is_empty() {
+                "empty"
+            } else if is_content(&text) {
+                "this is what is in a file: write the name of the file"
+            } else if text.chars().any(char::is_control) {
+                "a control character is in it"
+            } else {
+                fit.push((origin, text));
+                continue;
+            };
+            self.faults.push(origin.fault(reason));
+        }
+        fit
     }
 
     /// Names that have no setting of their own, each once.
@@ -90,30 +116,5 @@ impl Reader {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> T {
         self.optional_with_default(id, parse).value
-    }
-
-    fn value<T>(
-        &mut self,
-        id: Id,
-        given: Given,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Placed<T>> {
-        let origin = Origin::new(given.place, &id.setting().name, &given.text);
-        let value = if given.text.is_empty() {
-            Err("empty".to_owned())
-        } else if is_content(&given.text) {
-            Err("this is what is in a file: write the name of the file".to_owned())
-        } else if given.text.chars().any(char::is_control) {
-            Err("a control character is in it".to_owned())
-        } else {
-            parse(&given.text)
-        };
-        match value {
-            Ok(value) => Some(Placed { value, origin }),
-            Err(reason) => {
-                self.faults.push(origin.fault(reason));
-                None
-            }
-        }
     }
 }

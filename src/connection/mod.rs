@@ -19,6 +19,7 @@ mod request_id;
 mod service;
 mod site;
 mod state;
+mod tunnel;
 
 use std::io;
 use std::sync::Arc;
@@ -34,11 +35,12 @@ pub use origin::Origin;
 pub use redirect::{Authorizations, HTTPS, Redirect};
 pub use request_id::RequestIds;
 pub use service::{Service, Timeouts};
-pub use site::{ASKS_FOR_PASSWORD, Clients, Forwarding, Named, Site, Sites};
+pub use site::{ASKS_FOR_PASSWORD, Checked, Clients, Forwarding, Named, Site, Sites};
 
 use record::Record;
+use rustls::pki_types::CertificateDer;
 pub use state::Connection;
-use state::{Next, State};
+use state::{News, Next, State};
 
 use crate::gate::Proof;
 use crate::http::Unread;
@@ -114,7 +116,7 @@ impl Connection {
             // The header time-out that began with the connection goes on.
             Ok(Progress::Done) => {
                 self.place.shaken();
-                self.proof = proof(self.input.stream().peer_certificate());
+                self.proof = proof(self.input.stream().peer_certificates());
                 Next::On(State::Head { parsed: 0 })
             }
             Ok(Progress::Waits(_)) => self.wait(State::Handshake, cx),
@@ -229,6 +231,19 @@ impl Connection {
         Next::Stay(state, wait)
     }
 
+    /// Whether the certificate that the client has shown, if any, counts still at the site that it named.
+    fn is_proof_believed(&self) -> bool {
+        if self.proof == Proof::None {
+            return true;
+        }
+        let sites = &self.service.sites;
+        let site = match self.input.stream().server_name() {
+            Some(name) => sites.of(name),
+            None => sites.main().cloned(),
+        };
+        site.is_some_and(|site| self.is_still_proved(&site))
+    }
+
     /// Ends it in good order without waiting for the client.
     fn close(&mut self) {
         self.input.stream_mut().finish();
@@ -246,8 +261,8 @@ impl Connection {
 }
 
 /// What a client proves by the certificate that it has shown.
-fn proof(certificate: Option<&[u8]>) -> Proof {
-    match certificate.map(tls::user_of) {
+fn proof(chain: Option<&[CertificateDer<'static>]>) -> Proof {
+    match chain.and_then(<[_]>::first).map(|own| tls::user_of(own)) {
         None => Proof::None,
         Some(Some(user)) => Proof::User(user.into_bytes().into()),
         Some(None) => Proof::Nameless,
@@ -263,7 +278,10 @@ impl Task for Connection {
             if early::stops() {
                 return Wait::Again;
             }
-            let sends_itself = matches!(self.state, State::Relaying(_) | State::Lingering(_));
+            let sends_itself = matches!(
+                self.state,
+                State::Relaying(_) | State::Tunnel(_) | State::Lingering(_)
+            );
             if !sends_itself && self.input.stream().has_unsent() {
                 match self.input.stream_mut().push() {
                     Ok(Progress::Done) => {}
@@ -298,6 +316,7 @@ impl Task for Connection {
                 State::Checking(checking) => self.check(checking, cx),
                 State::Queued(admitted, queued) => self.await_turn(admitted, queued, cx),
                 State::Relaying(relaying) => self.relay(relaying, cx),
+                State::Tunnel(tunnelling) => self.tunnel(tunnelling, cx),
                 State::Skipping(skipping) => self.skip(skipping, cx),
                 State::Paused(until) => self.pause(until, cx),
                 State::Lingering(lingering) => self.linger(lingering, cx),
@@ -335,6 +354,7 @@ impl Task for Connection {
 
     fn notice(&mut self, notice: Notice, now: Instant) {
         let is_between_requests = self.is_between_requests();
+        let is_believed = notice != Notice::Revised || self.is_proof_believed();
         match (notice, &mut self.state) {
             (Notice::Leave, State::Relaying(_) | State::Queued(..) | State::Checking(_)) => {
                 match self.place.is_granted() {
@@ -344,6 +364,20 @@ impl Task for Connection {
             }
             (Notice::Drain, State::Relaying(_) | State::Queued(..) | State::Checking(_)) => {
                 self.is_draining = true;
+            }
+            (Notice::Leave, State::Tunnel(_)) => self.place.stays(),
+            (Notice::Hurry | Notice::Drain, State::Tunnel(tunnelling)) => {
+                tunnelling.news = News::End;
+            }
+            (Notice::Revised, State::Tunnel(tunnelling)) if tunnelling.news == News::None => {
+                tunnelling.news = News::Rights;
+            }
+            (Notice::Revised, _) if !is_believed => {
+                self.is_draining = true;
+                if is_between_requests {
+                    self.close();
+                    self.state = State::Over;
+                }
             }
             // Closed over what still comes, the answer would be lost.
             (Notice::Leave | Notice::Drain, State::Skipping(_) | State::Paused(_)) => {
@@ -373,7 +407,7 @@ impl Task for Connection {
             (Notice::Hurry, State::Lingering(lingering)) => {
                 self.deadline = self.deadline.min(lingering.hurry(now));
             }
-            (Notice::Hurry | Notice::Drain, _) => {}
+            (Notice::Hurry | Notice::Drain | Notice::Revised, _) => {}
         }
     }
 }

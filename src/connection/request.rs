@@ -349,6 +349,7 @@ impl Connection {
             End::Refused(refusal, unread) => {
                 return self.refuse(refusal, Some(&head), unread, record, cx);
             }
+            End::Switched(tunnel) => return self.switch(head, grant, record, tunnel, cx),
             End::Listed(listed) => return self.list(listed, &head, &grant, record, cx),
             End::ClientGone => (CLIENT_GONE, Next::Abort),
             End::Unheard(status) => (status, Next::Abort),
@@ -392,6 +393,7 @@ fn outgoing(admitted: &Admitted, to: &Forwarding) -> Outgoing {
             // It is read first.
             Task::Create { .. } => Own::AllWithoutBody,
             Task::Preflight => Own::Preflight,
+            Task::Relay if head.wants_websocket() => Own::WebSocket,
             Task::Relay | Task::List(..) | Task::Token(_) => Own::All,
         },
     };

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 
 use crate::config::BackendAuthorization;
 use crate::gate::Gatekeeper;
@@ -41,15 +43,23 @@ pub struct Site {
 /// Certificates of clients.
 pub struct Clients {
     demand: Demand,
-    config: RwLock<Arc<ServerConfig>>,
+    checked: RwLock<Checked>,
+}
+
+/// How they are asked for and checked.
+pub struct Checked {
+    /// How TLS is spoken to them.
+    pub config: Arc<ServerConfig>,
+    /// What checks them. Nothing where none counts.
+    pub verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Clients {
-    /// Asked for by `config`, as strictly as `demand` says.
-    pub fn new(demand: Demand, config: Arc<ServerConfig>) -> Clients {
+    /// Asked for as strictly as `demand` says.
+    pub fn new(demand: Demand, checked: Checked) -> Clients {
         Clients {
             demand,
-            config: RwLock::new(config),
+            checked: RwLock::new(checked),
         }
     }
 
@@ -60,12 +70,22 @@ impl Clients {
 
     /// How TLS is spoken to them.
     pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config.read().even_if_poisoned())
+        Arc::clone(&self.checked.read().even_if_poisoned().config)
     }
 
-    /// Takes another one, from the next handshake on.
-    pub fn replace(&self, config: Arc<ServerConfig>) {
-        *self.config.write().even_if_poisoned() = config;
+    /// Takes another way to check them, from the next handshake on.
+    pub fn replace(&self, checked: Checked) {
+        *self.checked.write().even_if_poisoned() = checked;
+    }
+
+    /// Whether a chain that was believed once would be now.
+    pub(super) fn believe(&self, chain: &[CertificateDer<'static>]) -> bool {
+        let verifier = self.checked.read().even_if_poisoned().verifier.clone();
+        let (Some(verifier), Some((own, others))) = (verifier, chain.split_first()) else {
+            return false;
+        };
+        let now = UnixTime::now();
+        verifier.verify_client_cert(own, others, now).is_ok()
     }
 }
 

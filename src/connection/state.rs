@@ -12,7 +12,7 @@ use crate::gate::{Grant, Inquiry, Proof};
 use crate::http::{Input, RequestHead};
 use crate::net::Peer;
 use crate::reactor::Wait;
-use crate::relay::{Exchange, Presence, Room};
+use crate::relay::{Exchange, Presence, Room, Tunnel};
 use crate::stream::Stream;
 
 /// One client's connection.
@@ -65,6 +65,8 @@ pub(super) enum State {
     Queued(Box<Admitted>, Queued),
     /// Its request is on its way to a backend, or the answer on its way back.
     Relaying(Box<Relaying>),
+    /// Its request has led to another protocol, and bytes go both ways.
+    Tunnel(Box<Tunnelling>),
     /// What is left of a refused request's body is read, so that the next request can come.
     Skipping(Skipping),
     /// It is left alone until then.
@@ -117,6 +119,28 @@ pub(super) struct Relaying {
     pub(super) exchange: Exchange,
     /// It goes on without its client.
     pub(super) detached: Option<detached::Permit>,
+}
+
+/// A connection that has switched to another protocol.
+pub(super) struct Tunnelling {
+    pub(super) head: RequestHead,
+    pub(super) grant: Grant,
+    pub(super) record: Record,
+    pub(super) tunnel: Box<Tunnel>,
+    /// What told the line of its user from others when it began.
+    pub(super) line: Option<[u8; 32]>,
+    /// What may have changed since it was looked at last.
+    pub(super) news: News,
+}
+
+/// What a tunnel has to take note of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    None,
+    /// Users, rights or sites.
+    Rights,
+    /// It has to end.
+    End,
 }
 
 impl State {

@@ -442,7 +442,7 @@ impl Gatekeeper {
             }
             Some(access) => {
                 let user = principal.as_ref().map(Principal::shared);
-                let viewer = Viewer::new(access, user, is_known, groups);
+                let viewer = Viewer::new(access, user, is_known, Arc::clone(&groups));
                 viewer
                     .permit(head, by_token)
                     .and_then(|permission| self.going_on(permission))
@@ -455,6 +455,7 @@ impl Gatekeeper {
                 had_credentials,
                 by_token,
                 permission,
+                groups,
                 site: self.site.clone(),
             }),
             Err(unpermitted) if !is_known && unpermitted.hides_from_strangers() => Err(Denial {
@@ -471,6 +472,26 @@ impl Gatekeeper {
                 ..Denial::of(unpermitted.refusal)
             }),
         }
+    }
+
+    /// What tells the line of a user from another that may take its place, where a password file decides.
+    pub fn line(&self, user: &[u8]) -> Option<[u8; 32]> {
+        match &self.authority {
+            Authority::Htpasswd(htpasswd) => htpasswd.fingerprint(user),
+            Authority::Api(_) => None,
+        }
+    }
+
+    /// Whether the access file, as it is now, has a right for what was granted. An API is not asked again.
+    pub fn would_grant(&self, grant: &Grant, head: &RequestHead) -> bool {
+        let Some(access) = &self.access else {
+            return true;
+        };
+        let access = Arc::clone(&access.read().even_if_poisoned());
+        let user = grant.principal.as_ref().map(Principal::shared);
+        let is_known = grant.had_credentials || user.is_some();
+        let viewer = Viewer::new(access, user, is_known, Arc::clone(&grant.groups));
+        viewer.permit(head, grant.by_token).is_ok()
     }
 
     /// A catalogue goes on behind a name that its client may not have been shown.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::auth::api::Groups;
 use super::auth::{Principal, basic_of};
 use super::permission::{Missing, Permission, Task};
 use super::tokens::Error;
@@ -17,6 +18,7 @@ pub struct Grant {
     pub(super) had_credentials: bool,
     pub(super) by_token: bool,
     pub(super) permission: Permission,
+    pub(super) groups: Groups,
     /// The name of the site that it is for, if that is not the main one.
     pub(super) site: Option<Arc<str>>,
 }
@@ -30,6 +32,7 @@ impl Grant {
             had_credentials: false,
             by_token: false,
             permission: Permission::of(Task::Preflight),
+            groups: Groups::default(),
             site: None,
         }
     }

@@ -5,7 +5,7 @@ use std::str;
 
 use httparse::{EMPTY_HEADER, Error, Header, Status};
 
-use super::grammar::elements;
+use super::grammar::{elements, trim};
 
 /// Most heads have fewer fields, and fewer slots are quicker to prepare.
 const FEW: usize = 32;
@@ -223,6 +223,17 @@ pub fn connection_lists<'a>(
 ) -> bool {
     let name = name.as_ref();
     values.any(|value| elements(value).any(|option| same_name(option, name)))
+}
+
+/// Whether these values of `Upgrade` and `Connection` are of a connection that goes on as a WebSocket and as nothing else.
+pub fn leads_to_websocket<'a>(
+    mut upgrade: impl Iterator<Item = &'a [u8]>,
+    connection: impl Iterator<Item = &'a [u8]>,
+) -> bool {
+    let is_it = |value: &[u8]| trim(value).eq_ignore_ascii_case(b"websocket");
+    upgrade.next().is_some_and(is_it)
+        && upgrade.next().is_none()
+        && connection_lists(connection, b"upgrade")
 }
 
 /// As [`Folded`] compares, for names of any length.

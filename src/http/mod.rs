@@ -46,5 +46,5 @@ pub use unparsed::{Unparsed, unparsed};
 pub use unread::Unread;
 pub use write::{
     CONTINUE, ForwardedBy, Own, ResponseShape, append_body, write_interim_head, write_own_fields,
-    write_request_head, write_response_head,
+    write_request_head, write_response_head, write_switch_head,
 };

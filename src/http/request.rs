@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::fields::{Fields, Span};
+use super::fields::{Fields, Span, leads_to_websocket};
 use super::framing::{ConnectionOptions, Declared, Framing, FramingFields, Version};
 use super::grammar::is_token;
 use super::host::Authority;
@@ -139,6 +139,16 @@ impl RequestHead {
     /// The target without its query; `*` of an OPTIONS for the whole server.
     pub fn path(&self) -> &[u8] {
         self.fields.bytes(self.path)
+    }
+
+    /// Whether it asks to go on as a WebSocket (RFC 6455, 4.1).
+    pub fn wants_websocket(&self) -> bool {
+        self.connection().lists_fields
+            && self.method() == "GET"
+            && self.version == Version::Http11
+            && self.framing == Framing::Empty
+            && leads_to_websocket(self.values("upgrade"), self.values("connection"))
+            && self.values("sec-websocket-key").next().is_some()
     }
 
     /// What the client speaks.

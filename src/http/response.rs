@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::fields::{FieldFault, Fields, Span, hop_by_hop};
+use super::fields::{FieldFault, Fields, Span, hop_by_hop, leads_to_websocket};
 use super::framing::{
     ConnectionOptions, Declared, Framing, FramingFault, FramingFields, ProtectedField, Version,
 };
@@ -170,6 +170,11 @@ impl ResponseHead {
             },
             lines.end,
         )))
+    }
+
+    /// Whether it goes on as a WebSocket.
+    pub fn is_websocket(&self) -> bool {
+        leads_to_websocket(self.values("upgrade"), self.values("connection"))
     }
 
     /// 100 to 999: three digits, of which RFC 9110, 15 gives those from 600 on no meaning, and proxies pass them.

@@ -46,6 +46,8 @@ pub enum Own {
     AllWithoutBody,
     /// What a CORS preflight consists of: there is no body.
     Preflight,
+    /// All, and that the connection is to go on as a WebSocket (RFC 6455, 4.1).
+    WebSocket,
 }
 
 impl Own {
@@ -58,6 +60,9 @@ impl Own {
             || begin.eq_ignore_ascii_case(ASKED)
     }
 }
+
+/// What is said of a connection that goes on as a WebSocket.
+const UPGRADE: &[u8] = b"Connection: Upgrade\r\nUpgrade: websocket\r\n";
 
 /// What an answer's head needs to know of the request that it answers.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +112,7 @@ pub fn write_request_head(out: &mut Vec<u8>, head: &RequestHead, extra: &Forward
         }
     }
     match head.framing() {
+        _ if extra.own == Own::WebSocket => out.extend_from_slice(UPGRADE),
         _ if extra.own != Own::All => {}
         Framing::Length(length) => push_length(out, length),
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -182,6 +188,14 @@ pub fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, to: &Response
 pub fn write_interim_head(out: &mut Vec<u8>, head: &ResponseHead) {
     push_status_line(out, head);
     push_end_to_end(out, head, false, None);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the head of a 101 that leads to a WebSocket.
+pub fn write_switch_head(out: &mut Vec<u8>, head: &ResponseHead) {
+    push_status_line(out, head);
+    push_end_to_end(out, head, false, None);
+    out.extend_from_slice(UPGRADE);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -62,6 +62,8 @@ pub enum Notice {
     Hurry,
     /// Whoever is between two requests has to end.
     Drain,
+    /// What may be done by whom is not as it was.
+    Revised,
 }
 
 /// Where new tasks come from.

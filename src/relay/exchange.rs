@@ -21,13 +21,18 @@ use super::outcome::{CLIENT_WENT_AWAY, End, Outcome};
 use super::presence::Presence;
 use super::response::{Heard, ResponseReader, Unanswered, may_do_better};
 use super::sides::{Account, Asked, Outgoing, Sides, Terms};
+use super::tunnel::Tunnel;
 use super::upload::{Upload, Uploaded};
 use crate::gate::{Grant, Task};
 use crate::http::{
     CONTINUE, Framing, Input, Refusal, RequestHead, ResponseHead, Unread, Version, append_body,
+    write_switch_head,
 };
 use crate::reactor::{Context, Wait};
 use crate::stream::{Stream, early};
+
+/// The status of a backend that goes on with another protocol (RFC 9110, 15.2.2).
+const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// How long a backend may be silent before a request that can go on to another one does: some clients give up after 30 s.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -342,7 +347,7 @@ impl Exchange {
             held.is_asked_for();
         }
         let sent = link.input.stream_mut().write_all(&self.outgoing);
-        let reader = ResponseReader::new();
+        let reader = ResponseReader::new().for_websocket(head.wants_websocket());
         let asked = Box::new(Asked { link, reader });
         let now = sides.cx.now;
         match (sent, head.framing()) {
@@ -567,6 +572,9 @@ impl Exchange {
         if let Some(held) = &mut self.held {
             held.is_answered(status);
         }
+        if status == SWITCHING_PROTOCOLS {
+            return self.switch(asked, &head, sides);
+        }
         let answer = Box::new(Answer {
             asked,
             head,
@@ -584,6 +592,19 @@ impl Exchange {
         }
         self.second_best = Some((place, answer));
         Next::On(Stage::Choosing)
+    }
+
+    /// What follows the head of this answer is no HTTP any more, either way.
+    fn switch(&mut self, asked: Asked, head: &ResponseHead, sides: &mut Sides<'_, '_>) -> Next {
+        let Asked { link, reader } = asked;
+        let mut first = reader.interim;
+        write_switch_head(&mut first, head);
+        let client = sides.client.stream_mut();
+        if client.write_all(&first).is_err() {
+            return self.client_gone(CLIENT_WENT_AWAY);
+        }
+        let tunnel = Tunnel::new(link, client, sides.cx.now);
+        Next::Over(End::Switched(Box::new(tunnel)))
     }
 
     fn begin_delivery(

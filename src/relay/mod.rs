@@ -26,6 +26,7 @@ mod sides;
 mod splice;
 mod tags;
 mod transfer;
+mod tunnel;
 mod upload;
 
 use std::time::Instant;
@@ -38,6 +39,7 @@ pub use listing::Listed;
 pub use outcome::{CLIENT_WENT_AWAY, End, Outcome, Then};
 pub use presence::Presence;
 pub use sides::{Outgoing, Terms};
+pub use tunnel::{Tunnel, TunnelTurn};
 
 use crate::gate::Grant;
 use crate::http::RequestHead;

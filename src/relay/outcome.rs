@@ -1,6 +1,7 @@
 //! What became of a request.
 
 use super::listing::Listed;
+use super::tunnel::Tunnel;
 use crate::http::{Refusal, Unread};
 
 /// What the log says of a client that did not wait for the end.
@@ -30,6 +31,8 @@ pub enum End {
     Answered(u16, Then),
     /// A catalogue was asked for, and this is what the client may see of it. Nothing was sent to it yet.
     Listed(Listed),
+    /// Both have switched to another protocol.
+    Switched(Box<Tunnel>),
     /// The backend's answer had no client to be passed on to.
     Unheard(u16),
     /// Nothing was sent to the client: this is to be said, with this much of its body unread.

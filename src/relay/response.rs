@@ -25,7 +25,7 @@ pub(super) enum Unanswered {
     Garbled(BadResponse),
     /// Its interim answers do not end.
     Endless,
-    /// It switched protocols unasked.
+    /// It switched protocols unasked, or to another one than was asked for.
     Switched,
     /// It said nothing in time.
     Silent,
@@ -57,7 +57,7 @@ impl fmt::Display for Unanswered {
             }
             Unanswered::Garbled(fault) => write!(f, "its answer is not valid HTTP: {fault}"),
             Unanswered::Endless => f.write_str("its interim answers do not end"),
-            Unanswered::Switched => f.write_str("switched protocols unasked"),
+            Unanswered::Switched => f.write_str("switched protocols unasked, or to another one"),
             Unanswered::Silent => f.write_str("no answer in time"),
         }
     }
@@ -82,6 +82,8 @@ pub(super) struct ResponseReader {
     /// Interim answers that are still to be passed on.
     pub(super) interim: Vec<u8>,
     interims: u32,
+    /// Whether it may be that the backend switches to the protocol of a WebSocket.
+    may_switch: bool,
 }
 
 impl ResponseReader {
@@ -89,7 +91,13 @@ impl ResponseReader {
         ResponseReader {
             interim: Vec::new(),
             interims: 0,
+            may_switch: false,
         }
+    }
+
+    /// Of an answer that may switch protocols, or not.
+    pub(super) fn for_websocket(self, may_switch: bool) -> ResponseReader {
+        ResponseReader { may_switch, ..self }
     }
 
     /// Takes in what is there. Interim answers are noted, and change nothing.
@@ -153,6 +161,7 @@ impl ResponseReader {
             };
             input.consume(length);
             match head.status() {
+                101 if self.may_switch && head.is_websocket() => return Ok(Some(head)),
                 101 => return Err(Unanswered::Switched),
                 100..=199 if self.interims == MOST_INTERIM => return Err(Unanswered::Endless),
                 // Our own went out when the client waited for one.

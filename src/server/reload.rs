@@ -20,7 +20,7 @@ use super::prepare::{self, Quoted};
 use super::site_files::SiteWatch;
 use super::sites::{self, label};
 use crate::config::{ClientCertificates, Fault, Pair, Placed, Settings};
-use crate::connection::Site;
+use crate::connection::{Checked, Site};
 use crate::metrics::{self, Reload};
 use crate::tls::{self, Certificates};
 
@@ -33,7 +33,13 @@ pub const STILL: Duration = Duration::from_millis(200);
 pub struct Asked;
 
 /// Starts the looks, which end with the process.
-pub fn start(files: Files, asked: Receiver<Asked>) -> io::Result<()> {
+///
+/// `revised` is called after something was taken.
+pub fn start(
+    files: Files,
+    asked: Receiver<Asked>,
+    revised: impl Fn() + Send + 'static,
+) -> io::Result<()> {
     let Files {
         mut main,
         mut sites,
@@ -52,9 +58,12 @@ pub fn start(files: Files, asked: Receiver<Asked>) -> io::Result<()> {
             if is_asked {
                 notify::reloading();
             }
-            look(main.iter_mut(), wanted);
+            let mut has_news = look(main.iter_mut(), wanted);
             if let Some(sites) = &mut sites {
-                sites.look(wanted);
+                has_news |= sites.look(wanted);
+            }
+            if has_news {
+                revised();
             }
             if is_asked {
                 notify::ready();
@@ -213,9 +222,12 @@ fn clients_of(
 ) -> Reader {
     Box::new(move || {
         let is_gone = !clients.ca.value.exists();
-        let config = match is_gone {
-            true => tls::server_config(Arc::clone(&certificates), None)
-                .map_err(|reason| vec![clients.ca.fault(reason)])?,
+        let checked = match is_gone {
+            true => Checked {
+                config: tls::server_config(Arc::clone(&certificates), None)
+                    .map_err(|reason| vec![clients.ca.fault(reason)])?,
+                verifier: None,
+            },
             false => sites::config_asking(&clients, &certificates).map_err(|fault| vec![fault])?,
         };
         let file = Quoted(&clients.ca.value);
@@ -231,9 +243,9 @@ fn clients_of(
         };
         let site = Arc::clone(&site);
         let take = move || {
-            site.clients
-                .iter()
-                .for_each(|own| own.replace(Arc::clone(&config)));
+            if let Some(own) = &site.clients {
+                own.replace(checked);
+            }
             words
         };
         Ok(Box::new(take) as Take)

@@ -68,8 +68,8 @@ impl SiteWatch {
         }
     }
 
-    /// Takes what has changed; of what a site names, what `wanted` is true for.
-    pub fn look(&mut self, wanted: fn(&Watched) -> bool) {
+    /// Takes what has changed; of what a site names, what `wanted` is true for. Says whether there was something.
+    pub fn look(&mut self, wanted: fn(&Watched) -> bool) -> bool {
         let all = self.sites.iter_mut().flat_map(|kept| &mut kept.watched);
         let mut has_news = reload::look(all, wanted);
         if let Some(now) = self.list()
@@ -84,6 +84,7 @@ impl SiteWatch {
         if has_news {
             self.show();
         }
+        has_news
     }
 
     fn list(&mut self) -> Option<HashMap<PathBuf, Option<Stamp>>> {

@@ -11,7 +11,7 @@ use super::prepare::{self, Found, Quoted, Writing};
 use super::reload::{Before, Stamp};
 use super::site_files::OwnPairs;
 use crate::config::{self, ClientAuth, Fault, Settings, SiteSettings};
-use crate::connection::{Clients, Named, Site};
+use crate::connection::{Checked, Clients, Named, Site};
 use crate::lock::EvenIfPoisoned;
 use crate::tls::{self, Certificates, Demand, OfSite};
 
@@ -159,11 +159,16 @@ pub fn asking(
 pub fn config_asking(
     clients: &config::ClientCertificates,
     certificates: &Arc<Certificates>,
-) -> Result<Arc<rustls::ServerConfig>, Fault> {
+) -> Result<Checked, Fault> {
     let verifier = tls::client_verifier(&clients.ca.value, demand(clients.auth));
-    verifier
-        .and_then(|verifier| tls::server_config(Arc::clone(certificates), Some(verifier)))
-        .map_err(|reason| clients.ca.fault(reason))
+    let checked = verifier.and_then(|verifier| {
+        let config = tls::server_config(Arc::clone(certificates), Some(Arc::clone(&verifier)))?;
+        Ok(Checked {
+            config,
+            verifier: Some(verifier),
+        })
+    });
+    checked.map_err(|reason| clients.ca.fault(reason))
 }
 
 fn demand(auth: ClientAuth) -> Demand {

@@ -29,7 +29,7 @@ use crate::connection::{
 use crate::gate::auth::HeldBack;
 use crate::log;
 use crate::metrics::{Standing, ThrottledStanding};
-use crate::reactor::Reactor;
+use crate::reactor::{Notice, Reactor};
 
 /// Descriptors that are not for clients: standard streams, files, listeners, the log, and 32 for both ends of the pipes of big
 /// transfers.
@@ -83,7 +83,8 @@ impl Running {
             .map(|keeper| (keeper.wanted(), settings.acme.clone()));
         let files = watched(settings, before, &service, &shared, wanted, sites);
         let (reload, asked) = channel();
-        reload::start(files, asked)?;
+        let told = Arc::clone(&reactor);
+        reload::start(files, asked, move || told.tell_all(Notice::Revised))?;
         maintenance::start(Arc::clone(&service), self_signed)?;
         say_role(role);
         let listeners = bound.listeners;

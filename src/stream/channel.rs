@@ -3,6 +3,8 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+
 use super::early;
 use super::greeting::{Choose, Greeting};
 use super::poll::Poll;
@@ -101,10 +103,10 @@ impl Stream {
         }
     }
 
-    /// The certificate that the peer has shown and that was believed, in DER.
-    pub fn peer_certificate(&self) -> Option<&[u8]> {
+    /// The certificates that the peer has shown and that were believed, its own first.
+    pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         match &self.session {
-            Session::Tls(tls) => Some(tls.connection.peer_certificates()?.first()?),
+            Session::Tls(tls) => tls.connection.peer_certificates(),
             Session::Clear(_) | Session::Greeting(_) => None,
         }
     }

@@ -246,12 +246,15 @@ fn once_the_ca_is_taken_away_the_next_connection_is_refused() {
     fs::write(&file, "nonsense").unwrap();
     bench.gate.messages.wait_for_text("the last good one stays");
     assert_eq!(connect().unwrap().ask("GET /", &[]).status(), 200);
-    // Another CA. The session of before is not resumed.
+    // Another CA. The session of before is not resumed, and a connection that is kept ends.
+    let mut kept = connect().unwrap();
+    assert_eq!(kept.ask("GET /", &[]).status(), 200);
     fs::write(&file, Ca::new().pem()).unwrap();
     bench
         .gate
         .messages
         .wait_for_text("certificates of clients by");
+    kept.assert_closed();
     assert!(is_refused(connect()));
     fs::write(&file, good).unwrap();
     bench

@@ -56,4 +56,5 @@ mod timeouts;
 mod tls;
 mod tokens;
 mod waiting_requests;
+mod websocket;
 mod wire;
