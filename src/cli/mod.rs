@@ -7,7 +7,7 @@ mod commands;
 mod split;
 
 use self::{
-    commands::{Cert, Command, Doctor, May, Passwd, Top},
+    commands::{Cert, Check, Command, Doctor, Health, May, Passwd, Top},
     split::split,
 };
 use crate::exit::{FAILED, WRONG_CONFIGURATION, WRONG_USAGE};
@@ -123,8 +123,8 @@ fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Serve(flags) => with_settings(flags.flags(), Purpose::Serve, server::serve),
         Command::Auth(flags) => with_settings(flags.flags(), Purpose::Auth, server::auth),
-        Command::Check(flags) => with_settings(flags.flags(), Purpose::Serve, server::check),
-        Command::Health(flags) => {
+        Command::Check(Check(flags)) => with_settings(flags.flags(), Purpose::Serve, server::check),
+        Command::Health(Health(flags)) => {
             match Settings::load(flags.flags(), std::env::vars_os(), Purpose::Health) {
                 Ok(settings) => health::run(settings),
                 Err(faults) => {

@@ -16,8 +16,8 @@ fn flags(line: &str) -> Vec<(String, String)> {
     let flags = match understood(line).unwrap().0 {
         Command::Serve(serve) => serve.flags(),
         Command::Auth(auth) => auth.flags(),
-        Command::Check(check) => check.flags(),
-        Command::Health(health) => health.flags(),
+        Command::Check(check) => check.0.flags(),
+        Command::Health(health) => health.0.flags(),
         Command::Passwd(_) | Command::Cert(_) | Command::Doctor(_) | Command::May(_) => {
             panic!("{line}")
         }
