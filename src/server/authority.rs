@@ -57,6 +57,15 @@ pub enum Discovery {
     Warning(String),
 }
 
+/// Has the messages say it.
+pub fn say(discovery: Option<Discovery>) {
+    match discovery {
+        Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
+        Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
+        None => {}
+    }
+}
+
 /// Asks the API, if there is one and it is to be asked, about a made-up credential.
 pub fn probe(settings: &Settings, site: &Site) -> Option<Discovery> {
     let place = settings.auth_backend.as_ref()?;

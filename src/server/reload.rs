@@ -271,6 +271,14 @@ fn pairs_of(pairs: Vec<Pair>, take: impl Fn(Vec<tls::Pair>) + Clone + Send + 'st
     })
 }
 
+/// What these settings name that is taken anew when it changes.
+pub fn files_of(settings: &Settings) -> Vec<PathBuf> {
+    let ca = settings.client_certificates.as_ref().map(|own| &own.ca);
+    let others = [settings.htpasswd.as_ref(), settings.access.as_ref(), ca];
+    let others = others.into_iter().flat_map(named);
+    others.chain(certificate_files(settings)).collect()
+}
+
 fn named(file: Option<&Placed<PathBuf>>) -> Vec<PathBuf> {
     file.map(|file| file.value.clone()).into_iter().collect()
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::authority::{self, Discovery};
+use super::authority;
 use super::guard::Shared;
 use super::maintenance;
 use super::prepare::{Found, Quoted, Writing};
@@ -32,8 +32,23 @@ pub struct SiteWatch {
     /// The files as they were when they were last read, good or bad.
     seen: HashMap<PathBuf, Option<Stamp>>,
     sites: Vec<Kept>,
+    /// Files that were not taken, to be read again when something changes that may have been the reason.
+    refused: Vec<Refused>,
     /// Why the directory could not be read the last time.
     trouble: Option<String>,
+}
+
+struct Refused {
+    file: PathBuf,
+    /// What it names, as that was.
+    named: Vec<PathBuf>,
+    seen: Vec<Option<Stamp>>,
+}
+
+impl Refused {
+    fn has_changed(&self) -> bool {
+        reload::stamps(&self.named) != self.seen
+    }
 }
 
 struct Kept {
@@ -64,6 +79,7 @@ impl SiteWatch {
                 .map(|site| Kept::new(site, &certificates))
                 .collect(),
             certificates,
+            refused: Vec::new(),
             trouble: None,
         }
     }
@@ -73,7 +89,7 @@ impl SiteWatch {
         let all = self.sites.iter_mut().flat_map(|kept| &mut kept.watched);
         let mut has_news = reload::look(all, wanted);
         if let Some(now) = self.list()
-            && now != self.seen
+            && (now != self.seen || self.refused.iter().any(Refused::has_changed))
         {
             thread::sleep(STILL);
             if self.list().as_ref() == Some(&now) {
@@ -117,26 +133,43 @@ impl SiteWatch {
             .filter(|(file, stamp)| self.seen.get(*file) != Some(*stamp))
             .map(|(file, _)| file.clone())
             .collect();
+        let again = self.refused.drain(..).map(|refused| refused.file);
+        changed.extend(again.filter(|file| now.contains_key(file)));
         changed.sort();
-        for file in changed {
-            self.read(file);
+        changed.dedup();
+        // Two may have changed a name between them: whoever has to give it up may come second.
+        let others: Vec<_> = changed
+            .into_iter()
+            .filter(|file| !self.read(file, false))
+            .collect();
+        for file in &others {
+            self.read(file, true);
         }
         self.seen = now;
     }
 
-    /// Reads one file, and takes it in the place of what there was of it.
-    fn read(&mut self, file: PathBuf) {
-        let stamp = Stamp::of(&file);
-        let settings = match self.files.read(&file) {
+    /// Reads one file, and takes it in the place of what there was of it. Where another site has its host that is said only at the
+    /// last attempt. Says whether there need be no other.
+    fn read(&mut self, file: &PathBuf, is_last: bool) -> bool {
+        let stamp = Stamp::of(file);
+        let settings = match self.files.read(file) {
             Ok(settings) => settings,
-            Err(faults) => return reload::stays(&faults),
+            Err(faults) => {
+                reload::stays(&faults);
+                return true;
+            }
         };
+        let named = reload::files_of(&settings.settings);
+        let seen = reload::stamps(&named);
         let others = self.sites.iter().map(|kept| &kept.site.settings);
-        let others = others.filter(|other| other.file != file);
+        let others = others.filter(|other| other.file != *file);
         let mut found = Found {
             faults: sites::doubles(others.chain([&settings])),
             ..Found::default()
         };
+        if !found.faults.is_empty() && !is_last {
+            return false;
+        }
         let (shared, certificates) = (&self.shared, &self.certificates);
         let made = Guarded::new(
             settings,
@@ -147,32 +180,35 @@ impl SiteWatch {
             &mut found,
         );
         let (Some(site), true) = (made, found.faults.is_empty()) else {
-            return reload::stays(&found.faults);
+            reload::stays(&found.faults);
+            self.refused.push(Refused {
+                file: file.clone(),
+                named,
+                seen,
+            });
+            return true;
         };
         found
             .warnings
             .iter()
             .for_each(|warning| ::log::warn!("{warning}"));
         found.words.iter().for_each(|word| ::log::info!("{word}"));
-        match authority::probe(&site.settings.settings, &site.site) {
-            Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
-            Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
-            None => {}
-        }
+        authority::say(authority::probe(&site.settings.settings, &site.site));
         if let Err(error) = maintenance::watch(&site.site) {
             ::log::error!("{}: {error}", site.settings.name());
         }
-        ::log::info!("{} is as {} says", site.settings.name(), Quoted(&file));
+        ::log::info!("{} is as {} says", site.settings.name(), Quoted(file));
         metrics::reload(Reload::Good);
         let kept = Kept::new(site, certificates);
         let place = self
             .sites
             .iter_mut()
-            .find(|kept| kept.site.settings.file == file);
+            .find(|kept| kept.site.settings.file == *file);
         match place {
             Some(place) => *place = kept,
             None => self.sites.push(kept),
         }
+        true
     }
 
     /// Has everybody see what there is now.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use signal_hook::iterator::Signals;
 
-use super::authority::{self, Discovery};
+use super::authority;
 use super::bound::{Bound, Role};
 use super::doors::{self, Entrance};
 use super::guard::Shared;
@@ -160,13 +160,14 @@ fn say(settings: &Settings, prepared: &Prepared) {
         .words
         .iter()
         .for_each(|word| ::log::info!("{word}"));
-    for (settings, site) in prepared.guarded(settings) {
-        match authority::probe(settings, site) {
-            Some(Discovery::Fault(fault)) => ::log::error!("{fault}"),
-            Some(Discovery::Warning(warning)) => ::log::warn!("{warning}"),
-            None => {}
+    // Each may take its time.
+    thread::scope(|scope| {
+        for (settings, site) in prepared.guarded(settings) {
+            if settings.auth_backend.is_some() {
+                scope.spawn(move || authority::say(authority::probe(settings, site)));
+            }
         }
-    }
+    });
 }
 
 fn say_role(role: Role) {

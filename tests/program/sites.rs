@@ -295,6 +295,37 @@ fn a_site_comes_changes_and_goes_without_a_restart() {
 }
 
 #[test]
+fn a_file_that_was_not_taken_is_as_soon_as_what_was_wrong_elsewhere_is_mended() {
+    let hosts = hosts(&[]);
+    let Hosts { gate, main, wiki } = &hosts;
+    let path = |name: &str| gate.dir.path(&format!("sites/{name}.conf"));
+    let users = gate.dir.path("later.users");
+    // Its users come after it.
+    let text = format!(
+        "host later.example.com\nbackend {}\nhtpasswd {users}\n",
+        wiki.url()
+    );
+    fs::write(path("later"), text).unwrap();
+    gate.messages.wait_for_text("later.conf:3: htpasswd");
+    fs::write(&users, OTHER_ALICE).unwrap();
+    gate.messages.wait_for_text("later.example.com is as");
+    let mut client = gate.http();
+    assert_eq!(
+        ask_as(&mut client, "later.example.com", &other()).status(),
+        200
+    );
+    // Its host is given up by another.
+    fs::write(path("a"), "host later.example.com\nhost a.example.com\n").unwrap();
+    gate.messages.wait_for_text("a.conf:1: host");
+    fs::remove_file(path("later")).unwrap();
+    gate.messages.wait_for_text("later.example.com is as \"");
+    gate.messages
+        .wait_for_count_of("later.example.com is as", 2);
+    assert_eq!(ask_as(&mut client, "later.example.com", AUTH).status(), 200);
+    assert_eq!((main.requests().len(), wiki.requests().len()), (1, 1));
+}
+
+#[test]
 fn a_request_that_is_under_way_stays_with_the_site_that_it_came_to() {
     let slow = Backend::slow_where_asked();
     let dir = Dir::new();
