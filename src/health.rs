@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::{AlertDescription, DigitallySignedStruct, SignatureScheme};
 
 use crate::config::{Admin, Listen, Settings};
 use crate::http::ResponseHead;
@@ -65,9 +65,21 @@ fn ask(settings: &Settings) -> Result<(), String> {
             .and_then(|stream| request(stream, "/v2/")),
         Listen::Unix(path) => connect_unix(path).and_then(|stream| request(stream, "/v2/")),
     };
-    status
-        .map(drop)
-        .map_err(|error| format!("{}: {error}", first.value))
+    match status {
+        Err(error) if !wants_certificate(&error) => Err(format!("{}: {error}", first.value)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the gate has said that it serves nobody without a certificate: one that can say so is well.
+fn wants_certificate(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(
+        inner,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+        ))
+    )
 }
 
 fn connect(place: &HostPort) -> io::Result<TcpStream> {

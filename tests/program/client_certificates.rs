@@ -1,6 +1,7 @@
 //! Clients that show a certificate: whom it names, what stands beside it, and what happens when it counts no more.
 
 use crate::support::certificates::{Ca, Pair};
+use crate::support::gate::run;
 use crate::support::{AUTH, Backend, Client, Dir, Gate, Message, basic};
 use rcgen::DnType;
 use rustls::ClientConfig;
@@ -200,6 +201,32 @@ fn a_certificate_that_is_required_is_required_of_everybody() {
     assert!(refused.text().contains("a client certificate is required"));
     assert_eq!(clear.ask("GET /healthz", &[]).status(), 200);
     assert_eq!(bench.backend.requests().len(), 1);
+}
+
+#[test]
+fn a_gate_that_serves_nobody_without_a_certificate_is_well() {
+    let dir = Dir::new();
+    let ca = dir.file("clients.pem", Ca::new().pem());
+    let users = dir.file("users", USERS);
+    let tls = dir.path("tls");
+    let args = [
+        "--listen",
+        "https://127.0.0.1:0",
+        "--backend",
+        "http://127.0.0.1:1",
+        "--htpasswd",
+        &users,
+        "--tls-self-signed",
+        &tls,
+        "--client-ca",
+        &ca,
+        "--client-auth",
+        "required",
+    ];
+    let gate = Gate::start_in(dir, &args);
+    let url = gate.urls[0].clone();
+    let outcome = run(&["health", "--listen", &url]);
+    assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
 }
 
 #[test]
