@@ -134,7 +134,8 @@ listens() { # LOG PID: whether the program says where it listens; if it has ende
 }
 
 # Sets registry_pid, registry_port, registry_url, registry_store. Started again, it has the same port and store. A second
-# one goes by another $registry_name, and has the same store too. $registry_more are further lines under storage:.
+# one goes by another $registry_name, and has the same store too. $registry_more are further lines under storage:,
+# $registry_http under http:.
 registry_name=registry
 registry_address=127.0.0.1
 start_registry() {
@@ -150,6 +151,7 @@ ${registry_more:-}
 http:
   addr: $registry_address:${registry_port:-0}
   secret: one-for-all-the-tests
+${registry_http:-}
 END
     local program
     program=$("$root/packaging/registry")
@@ -172,8 +174,8 @@ reached() { # SENTENCE
     passed "$1"
 }
 
-add_user() { # NAME PASSWORD
-    printf '%s\n' "$2" | "$portreeve" passwd --stdin "$work/users" "$1" >"$work/said" 2>&1 ||
+add_user() { # NAME PASSWORD [FILE]
+    printf '%s\n' "$2" | "$portreeve" passwd --stdin "${3:-$work/users}" "$1" >"$work/said" 2>&1 ||
         fail "portreeve passwd: $(cat "$work/said")"
 }
 
