@@ -13,6 +13,8 @@ name=${0##*/}
 rooms=$root/target/e2e
 checks=0
 started=()
+# What a script has made outside of its room, and is removed with it.
+elsewhere=()
 
 # Makes the room; first of all in every script.
 begin() {
@@ -237,7 +239,7 @@ finish() {
         if [[ -n ${ISOLATED:-} ]]; then
             awk -v room="$work/" 'index($2, room) == 1 { print $2 }' /proc/mounts | tac | xargs -r umount -l
         fi
-        rm -rf --one-file-system "$work"
+        rm -rf --one-file-system "$work" "${elsewhere[@]}"
     fi
     if ((status == 0)); then
         printf '%s: %d checks passed\n' "$name" "$checks"
