@@ -24,8 +24,6 @@ use crate::tls;
 /// Idle connections kept for one backend by each loop. With fewer than there are requests at once, a busy gate dials and closes
 /// all the time (at 256 clients half of its time went there).
 const MOST_IDLE: usize = 256;
-/// Loops there can be, at most: their shelves are made at the start.
-const MOST_LOOPS: usize = 256;
 /// An idle connection is given up after this, before most servers' own limits matter.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 /// A request that must not be sent twice takes a kept connection only this soon after its last
@@ -81,6 +79,8 @@ pub struct Backend {
     tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
     connect_timeout: Duration,
     resolver: Resolver,
+    /// What messages about it begin with.
+    site: String,
     /// By the number of the loop.
     idle: Vec<Mutex<Vec<Idle>>>,
     health: Health,
@@ -101,16 +101,24 @@ impl Backend {
         tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
         connect_timeout: Duration,
     ) -> Backend {
+        // A shelf for each.
+        let loops = std::thread::available_parallelism().map_or(1, usize::from);
         Backend {
             address,
             tls,
             connect_timeout,
             resolver: Resolver::default(),
-            idle: (0..MOST_LOOPS).map(|_| Mutex::default()).collect(),
+            idle: (0..loops).map(|_| Mutex::default()).collect(),
+            site: String::new(),
             health: Health::unknown(Instant::now()),
             connections: Counter::new(),
             failures: Counter::new(),
         }
+    }
+
+    /// The same, whose messages begin with this.
+    pub fn called(self, site: String) -> Backend {
+        Backend { site, ..self }
     }
 
     /// Where it is, as configured.
@@ -173,10 +181,10 @@ impl Backend {
         let before = self.health.found(state, Instant::now());
         match outcome {
             Err(error) if before != BackendState::Down => {
-                ::log::error!("backend {} is down: {error}", self.address);
+                ::log::error!("{}backend {} is down: {error}", self.site, self.address);
             }
             Ok(()) if before == BackendState::Down => {
-                ::log::info!("backend {} is up again", self.address);
+                ::log::info!("{}backend {} is up again", self.site, self.address);
             }
             _ => {}
         }
@@ -306,7 +314,7 @@ impl Backend {
 
     fn shelf(&self, loop_number: usize) -> MutexGuard<'_, Vec<Idle>> {
         // There are as many as loops can be.
-        let shelf = self.idle.get(loop_number % MOST_LOOPS);
+        let shelf = self.idle.get(loop_number % self.idle.len().max(1));
         match shelf {
             Some(shelf) => shelf.lock().even_if_poisoned(),
             None => unreachable!("as many shelves as loops"),

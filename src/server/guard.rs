@@ -59,7 +59,7 @@ pub(super) fn guard(
     let authority = authority(settings, shared, found, &mut who);
     let access = access(settings, authority.as_ref(), found);
     let handshake = handshake(settings, writing, access.as_ref(), found);
-    let backends = backends(settings, &mut found.faults);
+    let backends = backends(settings, &label(name), &mut found.faults);
     let label = label(name);
     let rights = access.as_ref().zip(settings.access.as_ref());
     let words = guarding(&backends, &who).into_iter();
@@ -317,7 +317,7 @@ pub fn load_users(file: &Placed<PathBuf>) -> Result<Users, Vec<Fault>> {
     Users::load(&file.value).map_err(|bad| blamed(file, bad))
 }
 
-fn backends(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<Backend> {
+fn backends(settings: &Settings, label: &str, faults: &mut Vec<Fault>) -> Vec<Backend> {
     let needs_tls = settings
         .backend
         .iter()
@@ -344,7 +344,8 @@ fn backends(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<Backend> {
             _ => None,
         };
         let timeouts = settings.timeouts;
-        backends.push(Backend::new(backend.value.clone(), tls, timeouts.connect));
+        let backend = Backend::new(backend.value.clone(), tls, timeouts.connect);
+        backends.push(backend.called(label.to_owned()));
     }
     backends
 }

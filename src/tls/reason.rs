@@ -2,13 +2,21 @@
 
 use std::io;
 
-use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
+use rustls::{
+    AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible,
+    PeerMisbehaved,
+};
 
 /// What an error of a TLS stream says, with the cause where rustls names a rule alone.
 pub fn reason(error: &io::Error) -> String {
     let inner = error.get_ref();
     let words = inner.and_then(|inner| words(inner.downcast_ref::<Error>()?));
     words.map_or_else(|| error.to_string(), str::to_owned)
+}
+
+/// What webpki has found, of which rustls has no word of its own.
+fn says(error: &OtherError, what: &str) -> bool {
+    format!("{error:?}").contains(what)
 }
 
 fn words(error: &Error) -> Option<&'static str> {
@@ -19,9 +27,10 @@ fn words(error: &Error) -> Option<&'static str> {
             "the client sent a server name (SNI) that is no host name, perhaps one with a port: \
              have it send the name alone"
         }
-        // The one reason for which no certificate is found.
+        // Else there is always one.
         Error::General(said) if said == "no server certificate chain resolved" => {
-            "an ACME authority's challenge is asked for (acme-tls/1), and none is open for that name"
+            "no certificate is there: an ACME authority's challenge was asked for (acme-tls/1) that is not open, or no \
+             site has one yet"
         }
         Error::NoApplicationProtocol => {
             "the client offers neither http/1.1 nor http/1.0 (ALPN): only these are spoken here"
@@ -31,6 +40,16 @@ fn words(error: &Error) -> Option<&'static str> {
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::SupportedVersionsExtensionRequired,
         ) => "the client offers neither TLS 1.3 nor TLS 1.2: only these are spoken here",
+        Error::InvalidCertificate(CertificateError::Other(why))
+            if says(why, "UnsupportedCertVersion") =>
+        {
+            "the client's certificate is of X.509 version 1: have it made with extensions, as by openssl x509 -extfile"
+        }
+        Error::InvalidCertificate(CertificateError::Other(why))
+            if says(why, "CaUsedAsEndEntity") =>
+        {
+            "the client's certificate is that of a CA: have one made for the client, which the CA signs"
+        }
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "what the client sent is not TLS"
         }
