@@ -43,6 +43,8 @@ pub(super) const OF_A_SITE: [Id; 25] = [
     Id::allow,
     Id::preflight,
 ];
+/// Names of one site. Each is compared with all others when a file changes.
+const MOST_HOSTS: usize = 1_000;
 /// What a site never has from the main settings: these are about the main host.
 const OF_ITS_OWN: [Id; 4] = [Id::tls_cert, Id::tls_key, Id::acme, Id::external_url];
 /// What goes with a password file, and what with an API: a site that has the one has none of the other.
@@ -72,6 +74,8 @@ pub struct SiteSettings {
     pub hosts: Vec<Placed<String>>,
     /// All of them, those of the whole gate included.
     pub settings: Settings,
+    /// The file itself. With the same one nothing is new.
+    pub text: Vec<u8>,
 }
 
 impl SiteFiles {
@@ -177,8 +181,13 @@ impl SiteFiles {
                 }),
         );
         let mut read = Reader::new(Sources::default());
+        let hosts = hosts.into_iter().take(MOST_HOSTS + 1).collect();
         let hosts = read.names(hosts, values::site_name);
         let is_missing = |fault: &Fault| fault.origin().name() == file::HOST;
+        if hosts.len() > MOST_HOSTS {
+            let reason = format!("{} hosts, and a site may have {MOST_HOSTS}", hosts.len());
+            faults.push(Origin::without_value(place.clone(), file::HOST).fault(reason));
+        }
         if hosts.is_empty() && !read.faults.iter().chain(&faults).any(is_missing) {
             let reason = "required; name the host that this is for, as in host wiki.example.com";
             faults.push(Origin::without_value(place, "host").fault(reason));
@@ -189,6 +198,7 @@ impl SiteFiles {
                 file: path.to_owned(),
                 hosts,
                 settings,
+                text: bytes.to_vec(),
             }),
             false => Err(super::fault::in_order(faults)),
         }
@@ -196,6 +206,11 @@ impl SiteFiles {
 }
 
 impl SiteSettings {
+    /// All its names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().map(|host| host.value.as_str())
+    }
+
     /// What it is called.
     pub fn name(&self) -> &str {
         self.hosts.first().map_or("", |host| &host.value)
@@ -281,6 +296,8 @@ mod tests {
             ("host *\n", "w.conf:1: host \"*\": not the name"),
             ("host\n", "w.conf:1: host: no value"),
             ("host a\nhost A\n", "w.conf:2: host \"A\": twice"),
+            ("host a\nhost a.\n", "w.conf:2: host \"a.\": twice"),
+            ("host a..\n", "w.conf:1: host \"a..\": not the name"),
             (
                 "host a\nlisten unix:/x\n",
                 "w.conf:2: listen: is for the whole gate",

@@ -102,6 +102,8 @@ pub(crate) fn acme_name(text: &str) -> Result<String, String> {
 
 /// The name of a site, in lower case, or `*.` and a name for all below it.
 pub(crate) fn site_name(text: &str) -> Result<String, String> {
+    // The same name, as DNS writes it.
+    let text = text.strip_suffix('.').unwrap_or(text);
     match name(text) {
         Ok(name) if name.parse::<IpAddr>().is_err() => Ok(name),
         Ok(_) => Err("an address, and a site is found by its name".to_owned()),

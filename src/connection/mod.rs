@@ -55,6 +55,9 @@ use crate::tls;
 const MOST_ROUNDS: usize = 16;
 /// Reads of one step that bring no whole head.
 const MOST_READS: usize = 16;
+/// Of a client whose certificate was believed once.
+const NO_LONGER: &str =
+    "the client's certificate, which its session was begun with, counts no more";
 /// For a request to arrive whose client had connected before the gate was told to stop: it is on its way.
 const REQUEST_AT_THE_END: Duration = Duration::from_secs(2);
 
@@ -82,6 +85,7 @@ impl Connection {
             is_draining: false,
             is_sent_away,
             proof: Proof::None,
+            proof_ends: None,
             presence: Presence::Here,
             lent: Vec::new(),
         }
@@ -116,7 +120,16 @@ impl Connection {
             // The header time-out that began with the connection goes on.
             Ok(Progress::Done) => {
                 self.place.shaken();
-                self.proof = proof(self.input.stream().peer_certificates());
+                let chain = self.input.stream().peer_certificates();
+                self.proof = proof(chain);
+                let own = chain.and_then(<[_]>::first);
+                self.proof_ends = own.and_then(|own| tls::end_of(own));
+                // What was checked may have ended since: a session that is resumed is as old as its ticket, and a handshake may
+                // be held open.
+                if !self.is_proof_believed() {
+                    ::log::info!("{}: tls: {NO_LONGER}", self.peer.address());
+                    return Next::Close;
+                }
                 Next::On(State::Head { parsed: 0 })
             }
             Ok(Progress::Waits(_)) => self.wait(State::Handshake, cx),
@@ -372,9 +385,10 @@ impl Task for Connection {
             (Notice::Revised, State::Tunnel(tunnelling)) if tunnelling.news == News::None => {
                 tunnelling.news = News::Rights;
             }
-            (Notice::Revised, _) if !is_believed => {
+            (Notice::Revised, state) if !is_believed => {
+                let is_asking = matches!(state, State::Idle | State::Head { .. });
                 self.is_draining = true;
-                if is_between_requests {
+                if is_asking {
                     self.close();
                     self.state = State::Over;
                 }

@@ -17,6 +17,8 @@ pub(super) struct Record {
     pub(super) origin: Origin,
     /// Whom it is for, if that is known.
     pub(super) site: Option<Arc<Site>>,
+    /// What it names as its host, where a site has that.
+    host: Option<Box<str>>,
     /// Of an answer of our own.
     pub(super) form: Form,
     pub(super) method: String,
@@ -44,8 +46,11 @@ impl Record {
         asked: Instant,
     ) -> Record {
         let origin = Origin::of(head, peer.address(), by_tls, &service.trusted);
+        let site = service.sites.of(head.host());
+        let has_name = site.as_ref().is_some_and(|site| !site.name.is_empty());
         Record {
-            site: service.sites.of(head.host()),
+            host: has_name.then(|| bare(head.host()).into()),
+            site,
             form: service.mode.form(head.is_registry()),
             method: head.method().to_owned(),
             target: head.target().to_owned(),
@@ -77,6 +82,7 @@ impl Record {
             peer,
             origin,
             site: None,
+            host: None,
             form: service.mode.form(false),
             method: String::new(),
             target: Vec::new(),
@@ -156,7 +162,7 @@ impl Record {
                     digest,
                 })
             }),
-            host: named.map(|_| bare(&self.origin.host)),
+            host: self.host.as_deref(),
             note: self.note.as_deref(),
         });
         if let (Some(verb), Some((route, _))) = (verb, route)

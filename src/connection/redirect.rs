@@ -2,8 +2,9 @@
 
 use super::record::Record;
 use super::refused::OK;
+use super::request::served;
 use super::state::{Connection, Next};
-use crate::http::{RequestHead, write_redirect, write_text};
+use crate::http::{RequestHead, Unread, write_redirect, write_text};
 use crate::net::bare;
 use crate::reactor::Context;
 
@@ -56,6 +57,9 @@ impl Connection {
         let redirect = &self.service.redirect;
         if let Some(text) = redirect.authorization(head) {
             return self.answer(OK, head, record, cx, |out, to| write_text(out, &text, to));
+        }
+        if let Some(Err(refusal)) = record.site.as_ref().map(|site| served(site, &record)) {
+            return self.refuse(refusal, Some(head), Unread::whole(head), record, cx);
         }
         let location = redirect.location(head);
         self.answer(PERMANENT_REDIRECT, head, record, cx, |out, to| {

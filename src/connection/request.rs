@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::admission::{Applicant, Queued};
 use super::detached;
 use super::mode::Mode;
 use super::record::Record;
 use super::site::{Clients, Forwarding, Site};
-use super::state::{Admitted, Checking, Connection, Next, Question, Relaying, State};
+use super::state::{
+    Admitted, Checking, Connection, News, Next, Question, Relaying, State, Tunnelling,
+};
 use crate::config::BackendAuthorization;
 use crate::gate::{Decision, Denial, Grant, Proof, Task, Visit};
 use crate::http::Unread;
@@ -25,6 +27,9 @@ use crate::relay::{CLIENT_WENT_AWAY, End, Outcome, Outgoing, Presence, Terms, Th
 /// Of a client that shows none.
 const CERTIFICATE_REQUIRED: &str =
     "a client certificate is required here: ask the operator for one";
+
+/// Of one whose certificate was good when the connection began.
+const CERTIFICATE_ENDED: &str = "the client certificate has ended: renew it, and connect anew";
 
 /// A request waits this long for its turn before it is told to come again.
 const WAIT_AT_MOST: Duration = Duration::from_secs(10);
@@ -67,14 +72,7 @@ impl Connection {
     /// The site that a request is for, if its connection may ask for that.
     fn site<'r>(&self, record: &'r Record) -> Result<&'r Site, Refusal> {
         let site = record.site.as_deref().ok_or(Refusal::NoSuchSite)?;
-        let client = record.origin.client;
-        let is_allowed = |network: &Cidr| network.contains(client);
-        if !site.allowed.is_empty() && !site.allowed.iter().any(is_allowed) {
-            let why = format!("{client} is in none of the networks that are served here");
-            return Err(Refusal::Denied {
-                why: Some(why.into()),
-            });
-        }
+        served(site, record)?;
         let sites = &self.service.sites;
         let wants_certificate = site.clients.is_some();
         if self.by_tls && (sites.are_several() || wants_certificate) {
@@ -89,6 +87,11 @@ impl Connection {
                 return Err(Refusal::OtherSite);
             }
         }
+        if wants_certificate && self.proof_has_ended() {
+            return Err(Refusal::Denied {
+                why: Some(CERTIFICATE_ENDED.into()),
+            });
+        }
         let is_required = site.clients.as_ref().is_some_and(Clients::are_required);
         match is_required && self.proof == Proof::None {
             true => Err(Refusal::Denied {
@@ -96,6 +99,11 @@ impl Connection {
             }),
             false => Ok(site),
         }
+    }
+
+    /// Whether the certificate that the client has shown has ended since.
+    pub(super) fn proof_has_ended(&self) -> bool {
+        self.proof_ends.is_some_and(|end| SystemTime::now() > end)
     }
 
     /// Where a request comes from and how it is called, for who decides.
@@ -204,12 +212,12 @@ impl Connection {
                 if let Task::Token(token) = grant.task() {
                     return self.give_token(token, &head, record, cx);
                 }
-                let turn = None;
                 let admitted = Box::new(Admitted {
                     head,
                     grant,
                     record,
-                    turn,
+                    turn: None,
+                    place: None,
                 });
                 self.admit(admitted, cx)
             }
@@ -237,6 +245,15 @@ impl Connection {
             network: Network::of(admitted.record.origin.client),
             is_known: admitted.grant.had_credentials(),
         };
+        if admitted.head.wants_websocket() {
+            let tunnels = &self.service.tunnels;
+            let Ok(place) = tunnels.apply(applicant.clone(), || cx.waker()) else {
+                let Admitted { head, record, .. } = *admitted;
+                let refusal = Refusal::Overloaded { retry_after: 1 };
+                return self.refuse(refusal, Some(&head), Unread::whole(&head), record, cx);
+            };
+            admitted.place = Some(place);
+        }
         match self.service.admission.apply(applicant, || cx.waker()) {
             Ok(turn) => {
                 admitted.turn = Some(turn);
@@ -331,6 +348,7 @@ impl Connection {
             head,
             grant,
             mut record,
+            place,
             ..
         } = admitted;
         (record.up, record.down, record.note) = (outcome.up, outcome.down, outcome.note);
@@ -349,7 +367,18 @@ impl Connection {
             End::Refused(refusal, unread) => {
                 return self.refuse(refusal, Some(&head), unread, record, cx);
             }
-            End::Switched(tunnel) => return self.switch(head, grant, record, tunnel, cx),
+            End::Switched(tunnel) => {
+                let own = Tunnelling {
+                    head,
+                    grant,
+                    record,
+                    tunnel,
+                    _place: place,
+                    // Something may have changed while the backend made up its mind.
+                    news: News::Rights,
+                };
+                return self.switch(own, cx);
+            }
             End::Listed(listed) => return self.list(listed, &head, &grant, record, cx),
             End::ClientGone => (CLIENT_GONE, Next::Abort),
             End::Unheard(status) => (status, Next::Abort),
@@ -360,6 +389,19 @@ impl Connection {
         record.write(status);
         next
     }
+}
+
+/// Whether the network that a request comes from is served.
+pub(super) fn served(site: &Site, record: &Record) -> Result<(), Refusal> {
+    let client = record.origin.client;
+    let is_allowed = |network: &Cidr| network.contains(client);
+    if site.allowed.is_empty() || site.allowed.iter().any(is_allowed) {
+        return Ok(());
+    }
+    let why = format!("{client} is in none of the networks that are served here");
+    Err(Refusal::Denied {
+        why: Some(why.into()),
+    })
 }
 
 /// The head that a backend gets.

@@ -18,6 +18,8 @@ pub struct Service {
     pub mode: Mode,
     /// The requests in flight.
     pub admission: Arc<Admission>,
+    /// The WebSockets, each of which keeps a connection for as long as it likes.
+    pub tunnels: Arc<Admission>,
     /// The requests that go on without their clients.
     pub detached: Arc<Detached>,
     /// Peers that are believed about their clients.

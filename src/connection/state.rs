@@ -1,7 +1,7 @@
 //! What a connection is, where it is in its life, and what it keeps there.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::admission::{self, Queued};
 use super::detached;
@@ -34,6 +34,8 @@ pub struct Connection {
     pub(super) is_draining: bool,
     /// What its client has proved by a certificate.
     pub(super) proof: Proof,
+    /// When that certificate ends.
+    pub(super) proof_ends: Option<SystemTime>,
     /// Whether its clients only learn where to go.
     pub(super) is_sent_away: bool,
     /// Whether the client is still there, while a request is waited for.
@@ -111,6 +113,8 @@ pub(super) struct Admitted {
     pub(super) grant: Grant,
     pub(super) record: Record,
     pub(super) turn: Option<admission::Turn>,
+    /// That it may become a tunnel, if it wants that.
+    pub(super) place: Option<admission::Turn>,
 }
 
 /// A request that is being relayed.
@@ -127,8 +131,8 @@ pub(super) struct Tunnelling {
     pub(super) grant: Grant,
     pub(super) record: Record,
     pub(super) tunnel: Box<Tunnel>,
-    /// What told the line of its user from others when it began.
-    pub(super) line: Option<[u8; 32]>,
+    /// That it may be one.
+    pub(super) _place: Option<admission::Turn>,
     /// What may have changed since it was looked at last.
     pub(super) news: News,
 }

@@ -4,39 +4,24 @@
 //! connection, and no longer as a request. Must not know how bytes move.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use super::record::Record;
 use super::site::Site;
 use super::state::{Connection, News, Next, State, Tunnelling};
-use crate::gate::{Grant, Proof};
-use crate::http::RequestHead;
+use crate::gate::Proof;
 use crate::reactor::Context;
-use crate::relay::{Tunnel, TunnelTurn};
+use crate::relay::TunnelTurn;
 
+/// Clocks of processes and of certificates do not tick together.
+const JUST_AFTER: Duration = Duration::from_millis(50);
 /// The status that it is logged with.
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 impl Connection {
-    /// The turn among those in flight is given back: what comes now may take days.
-    pub(super) fn switch(
-        &mut self,
-        head: RequestHead,
-        grant: Grant,
-        record: Record,
-        tunnel: Box<Tunnel>,
-        cx: &Context<'_>,
-    ) -> Next {
-        let line = self.line(&record, &grant);
+    /// The turn among those in flight was given back: what comes now may take days.
+    pub(super) fn switch(&mut self, own: Tunnelling, cx: &Context<'_>) -> Next {
         self.deadline = cx.now;
-        Next::On(State::Tunnel(Box::new(Tunnelling {
-            head,
-            grant,
-            record,
-            tunnel,
-            line,
-            // Something may have changed while the backend made up its mind.
-            news: News::Rights,
-        })))
+        Next::On(State::Tunnel(Box::new(own)))
     }
 
     pub(super) fn tunnel(&mut self, mut own: Box<Tunnelling>, cx: &Context<'_>) -> Next {
@@ -45,6 +30,7 @@ impl Connection {
             News::Rights if !self.is_still_granted(&own) => {
                 Some("its user may not do this any more")
             }
+            _ if self.proof_has_ended() => Some("the client's certificate has ended"),
             News::Rights | News::None => None,
         };
         own.news = News::None;
@@ -56,6 +42,10 @@ impl Connection {
         let next = match turn {
             Ok(TunnelTurn::Wait(wait)) => {
                 self.deadline = own.tunnel.deadline();
+                if let Some(end) = self.proof_ends {
+                    let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+                    self.deadline = self.deadline.min(cx.now + left + JUST_AFTER);
+                }
                 return Next::Stay(State::Tunnel(own), wait);
             }
             Ok(TunnelTurn::Done) => Next::Abandon,
@@ -99,10 +89,7 @@ impl Connection {
                 .as_ref()
                 .is_some_and(is_same),
         };
-        is_there
-            && self.is_still_proved(site)
-            && self.line(&own.record, &own.grant) == own.line
-            && site.gatekeeper.would_grant(&own.grant, &own.head)
+        is_there && self.is_still_proved(site) && site.gatekeeper.would_grant(&own.grant, &own.head)
     }
 
     /// Whether the certificate that the client has shown counts still, if it has shown one.
@@ -112,9 +99,5 @@ impl Connection {
             (Proof::None, _) | (_, None) => true,
             (_, Some(clients)) => chain.is_some_and(|chain| clients.believe(chain)),
         }
-    }
-
-    fn line(&self, record: &Record, grant: &Grant) -> Option<[u8; 32]> {
-        record.site.as_ref()?.gatekeeper.line(grant.user()?)
     }
 }

@@ -79,6 +79,7 @@ struct Visitor {
     credentials: Option<Zeroizing<Vec<u8>>>,
     had_credentials: bool,
     by_token: bool,
+    by_certificate: bool,
 }
 
 impl Visitor {
@@ -91,6 +92,7 @@ impl Visitor {
             credentials: None,
             had_credentials: false,
             by_token: false,
+            by_certificate: false,
         }
     }
 }
@@ -250,6 +252,7 @@ impl Gatekeeper {
                 let visitor = Visitor {
                     principal: Some(Principal::new(Arc::clone(user))),
                     had_credentials: true,
+                    by_certificate: true,
                     ..Visitor::stranger()
                 };
                 Some(self.permit(head, visitor))
@@ -430,6 +433,7 @@ impl Gatekeeper {
             credentials,
             had_credentials,
             by_token,
+            by_certificate,
         } = visitor;
         let is_known = had_credentials || principal.is_some();
         let access = self.access.as_ref();
@@ -437,7 +441,11 @@ impl Gatekeeper {
         let permission = match access {
             None => Ok(Permission::WHOLE),
             Some(access) if Handshake::is_asked(head) && access.has_anonymous() => {
-                let who = self.holder(principal.as_ref(), credentials);
+                // A certificate is on each connection, and a token would outlive it.
+                let who = match by_certificate {
+                    true => Who::Anonymous,
+                    false => self.holder(principal.as_ref(), credentials),
+                };
                 self.handshake.permission(who)
             }
             Some(access) => {
@@ -450,6 +458,11 @@ impl Gatekeeper {
         };
         match permission {
             Ok(permission) => Ok(Grant {
+                line: match &principal {
+                    Some(user) if head.wants_websocket() => self.line(user.user()),
+                    _ => None,
+                },
+                by_certificate,
                 principal,
                 claimed,
                 had_credentials,
@@ -475,15 +488,22 @@ impl Gatekeeper {
     }
 
     /// What tells the line of a user from another that may take its place, where a password file decides.
-    pub fn line(&self, user: &[u8]) -> Option<[u8; 32]> {
+    fn line(&self, user: &[u8]) -> Option<[u8; 32]> {
         match &self.authority {
             Authority::Htpasswd(htpasswd) => htpasswd.fingerprint(user),
             Authority::Api(_) => None,
         }
     }
 
-    /// Whether the access file, as it is now, has a right for what was granted. An API is not asked again.
+    /// Whether the user that a WebSocket was granted to is as it was then, and has a right to it as the files are now. An API is not
+    /// asked again.
     pub fn would_grant(&self, grant: &Grant, head: &RequestHead) -> bool {
+        if let (Authority::Htpasswd(_), Some(user), false) =
+            (&self.authority, &grant.principal, grant.by_certificate)
+            && (grant.line.is_none() || self.line(user.user()) != grant.line)
+        {
+            return false;
+        }
         let Some(access) = &self.access else {
             return true;
         };
@@ -510,7 +530,7 @@ impl Gatekeeper {
         self.handshake.cursor(name)
     }
 
-    /// Whom a token is to be for: whoever has no line, but a certificate, has that on each connection.
+    /// Whom a token is to be for: nobody, where the line of the user has gone meanwhile.
     fn holder(
         &self,
         principal: Option<&Principal>,
@@ -626,6 +646,7 @@ impl Gatekeeper {
                             .filter(|_| Handshake::is_asked(head))
                             .map(|authorization| Zeroizing::new(authorization.value().to_vec())),
                         by_token,
+                        by_certificate: false,
                     },
                 );
             }

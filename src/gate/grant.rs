@@ -19,6 +19,9 @@ pub struct Grant {
     pub(super) by_token: bool,
     pub(super) permission: Permission,
     pub(super) groups: Groups,
+    /// What told the line of the user from others when the password was right, where that may be asked again.
+    pub(super) line: Option<[u8; 32]>,
+    pub(super) by_certificate: bool,
     /// The name of the site that it is for, if that is not the main one.
     pub(super) site: Option<Arc<str>>,
 }
@@ -33,6 +36,8 @@ impl Grant {
             by_token: false,
             permission: Permission::of(Task::Preflight),
             groups: Groups::default(),
+            line: None,
+            by_certificate: false,
             site: None,
         }
     }

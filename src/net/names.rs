@@ -35,11 +35,6 @@ impl<T> NameTable<T> {
         }
     }
 
-    /// All entries, in the order of their names.
-    pub fn entries(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().map(|(_, entry)| entry)
-    }
-
     /// What a name leads to, as a client has it: in any case, with or without a port.
     pub fn find(&self, host: &str) -> Option<&T> {
         if self.entries.is_empty() {

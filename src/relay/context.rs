@@ -14,11 +14,13 @@ use crate::http::location::{Origin, Outside, rewrite};
 use crate::http::{RequestHead, ResponseHead, Scheme};
 use crate::metrics::BackendStanding;
 
-/// What all relays of a process share: the memory that transfers and whole contents take.
+/// What all relays of a process share: the memory that transfers and whole contents take, and the tags that are being stored.
 #[derive(Clone, Debug)]
 pub struct Memory {
     budget: Budget,
     contents: Contents,
+    /// By repository and tag alone: two hosts may stand before one registry.
+    tags: Tags,
 }
 
 impl Default for Memory {
@@ -27,6 +29,7 @@ impl Default for Memory {
         Memory {
             contents: Contents::new(budget.clone()),
             budget,
+            tags: Tags::default(),
         }
     }
 }
@@ -62,11 +65,15 @@ impl Relay {
         body_timeout: Duration,
         memory: &Memory,
     ) -> Relay {
-        let Memory { budget, contents } = memory.clone();
+        let Memory {
+            budget,
+            contents,
+            tags,
+        } = memory.clone();
         Relay {
             choice: Choice::new(backends.len()),
             sessions: Sessions::default(),
-            tags: Tags::default(),
+            tags,
             backends,
             contents,
             budget,

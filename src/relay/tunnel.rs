@@ -92,6 +92,14 @@ impl Tunnel {
     pub fn run(&mut self, client: &mut Input<Stream>, relay: &Relay, now: Instant) -> TunnelTurn {
         let backend = &mut self.link.input;
         let (sent, received) = (&mut self.moved.0, &mut self.moved.1);
+        // A side that was told of an end, and has closed as well, looks as if it were torn.
+        let (told_up, told_down) = (self.up.end != WayEnd::Open, self.down.end != WayEnd::Open);
+        if !told_down && client.stream().socket().is_torn() {
+            return TunnelTurn::Broken("client broke off");
+        }
+        if !told_up && backend.stream().socket().is_torn() {
+            return TunnelTurn::Broken("backend broke off");
+        }
         let up = self.up.run(client, backend.stream_mut(), relay, now, sent);
         let up = match up {
             Ok(next) => next,

@@ -1,15 +1,19 @@
 //! What is asked of others before serving: from the settings of the external API to what asks it, the question whether it
 //! lets anybody in, and of a backend whether it wants a password of its own.
 
-use crate::config::{BackendAuthorization, Fault, Settings};
+use std::sync::Arc;
+use std::thread;
+
+use crate::config::{AuthBackend, BackendAuthorization, Fault, Placed, Settings};
 use crate::connection::{ASKS_FOR_PASSWORD, Site};
-use crate::gate::auth::api::{self, Api, ApiSettings, Probed};
+use crate::gate::auth::api::{self, Api, ApiSettings, Calls, Probed};
 use crate::relay::Relay;
 use crate::tls;
 
 /// Makes ready to ask the API, if one is named.
 pub fn prepare(
     settings: &Settings,
+    calls: &Calls,
     faults: &mut Vec<Fault>,
     words: &mut Vec<String>,
 ) -> Option<Api> {
@@ -35,7 +39,7 @@ pub fn prepare(
         roots: &roots,
         timeout: settings.auth_timeout,
         cache: settings.auth_cache,
-        workers: settings.workers.unwrap_or(256),
+        calls: calls.clone(),
     });
     match made {
         Ok(api) => {
@@ -57,6 +61,23 @@ pub enum Discovery {
     Warning(String),
 }
 
+/// Asks the API of a site that has come, if it has one, and has the messages say what was found. In a thread of its own: it may
+/// take its time, and others wait.
+pub fn probe_later(settings: &Settings, site: &Arc<Site>) {
+    let Some(place) = settings
+        .auth_backend
+        .clone()
+        .filter(|_| settings.auth_probe)
+    else {
+        return;
+    };
+    let site = Arc::clone(site);
+    let probe = move || say(found(&place, &site));
+    if let Err(error) = thread::Builder::new().name("probe".into()).spawn(probe) {
+        ::log::error!("an API is not tried: {error}");
+    }
+}
+
 /// Has the messages say it.
 pub fn say(discovery: Option<Discovery>) {
     match discovery {
@@ -69,9 +90,10 @@ pub fn say(discovery: Option<Discovery>) {
 /// Asks the API, if there is one and it is to be asked, about a made-up credential.
 pub fn probe(settings: &Settings, site: &Site) -> Option<Discovery> {
     let place = settings.auth_backend.as_ref()?;
-    if !settings.auth_probe {
-        return None;
-    }
+    settings.auth_probe.then(|| found(place, site)).flatten()
+}
+
+fn found(place: &Placed<AuthBackend>, site: &Site) -> Option<Discovery> {
     match site.gatekeeper.probe()? {
         Probed::Closed => None,
         Probed::Open => Some(Discovery::Fault(place.fault(api::OPEN))),

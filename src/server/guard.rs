@@ -15,6 +15,7 @@ use crate::config::{self, Fault, Paths, Placed, Settings};
 use crate::connection::{Forwarding, Site};
 use crate::files::{LineFault, shell_word};
 use crate::gate::access::{Access, OtherGroups};
+use crate::gate::auth::api::Calls;
 use crate::gate::auth::{Guesses, Hashes, Htpasswd, Users};
 use crate::gate::tokens::TokenKeys;
 use crate::gate::{Authority, Gatekeeper, Handshake, PathRules};
@@ -26,6 +27,8 @@ use crate::relay::{Backend, Memory, Relay};
 use crate::text::escape;
 use crate::tls;
 
+/// Threads for calls, if nobody says how many there are to be: half of them are for calls at once.
+const POOL: usize = 256;
 /// Of a user, what a warning repeats, in bytes.
 const LONGEST_USER: usize = 64;
 
@@ -34,14 +37,17 @@ const LONGEST_USER: usize = 64;
 pub(super) struct Shared {
     pub(super) role: Role,
     pub(super) hashes: Hashes,
+    pub(super) calls: Calls,
     pub(super) memory: Memory,
 }
 
 impl Shared {
-    pub(super) fn new(role: Role) -> Shared {
+    /// `workers` is how many threads may wait.
+    pub(super) fn new(role: Role, workers: Option<usize>) -> Shared {
         Shared {
             role,
             hashes: Hashes::default(),
+            calls: Calls::of_pool(workers.unwrap_or(POOL)),
             memory: Memory::default(),
         }
     }
@@ -131,7 +137,7 @@ fn authority(
     found: &mut Found,
     words: &mut Vec<String>,
 ) -> Option<Authority> {
-    let api = authority::prepare(settings, &mut found.faults, words);
+    let api = authority::prepare(settings, &shared.calls, &mut found.faults, words);
     let api = api.map(|api| Authority::Api(Arc::new(api)));
     let users = users(settings, found, words);
     let guesses = Guesses {

@@ -23,7 +23,7 @@ const ROUNDS_A_LOOK: u32 = 1200;
 
 /// Starts the rounds, and a watch for each backend, which end with the process.
 pub fn start(service: Arc<Service>, mut self_signed: Option<SelfSigned>) -> io::Result<()> {
-    service.sites.all().iter().try_for_each(watch)?;
+    service.sites.all().iter().for_each(watch);
     let rounds = move || {
         for round in 1_u32.. {
             thread::sleep(ROUND);
@@ -49,7 +49,7 @@ pub fn start(service: Arc<Service>, mut self_signed: Option<SelfSigned>) -> io::
 }
 
 /// Starts a watch for each backend of a site, which ends with the site.
-pub fn watch(site: &Arc<Site>) -> io::Result<()> {
+pub fn watch(site: &Arc<Site>) {
     for place in 0..site.relay().map_or(0, Relay::places) {
         let site = Arc::downgrade(site);
         let look = move || {
@@ -57,9 +57,10 @@ pub fn watch(site: &Arc<Site>) -> io::Result<()> {
                 thread::sleep(pause);
             }
         };
-        thread::Builder::new().name("watch".into()).spawn(look)?;
+        if let Err(error) = thread::Builder::new().name("watch".into()).spawn(look) {
+            ::log::error!("a backend is tried by requests alone: {error}");
+        }
     }
-    Ok(())
 }
 
 /// Has certificates made and renewed by an authority, in a thread that ends with the process.

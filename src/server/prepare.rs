@@ -82,7 +82,7 @@ pub enum Writing {
 /// Reads everything.
 pub fn prepare(settings: &Settings, role: Role, writing: Writing) -> Result<Prepared, Vec<Fault>> {
     let mut found = Found::default();
-    let shared = Shared::new(role);
+    let shared = Shared::new(role, settings.workers);
     sockets(settings, &mut found.faults);
     let site_settings = sites::read(settings, &mut found.faults);
     let exposure = Exposure::begin(

@@ -60,7 +60,7 @@ pub fn start(
             }
             let mut has_news = look(main.iter_mut(), wanted);
             if let Some(sites) = &mut sites {
-                has_news |= sites.look(wanted);
+                has_news |= sites.look(wanted, is_asked);
             }
             if has_news {
                 revised();
@@ -271,11 +271,20 @@ fn pairs_of(pairs: Vec<Pair>, take: impl Fn(Vec<tls::Pair>) + Clone + Send + 'st
     })
 }
 
-/// What these settings name that is taken anew when it changes.
+/// What these settings name, and what may be wrong with them.
 pub fn files_of(settings: &Settings) -> Vec<PathBuf> {
     let ca = settings.client_certificates.as_ref().map(|own| &own.ca);
-    let others = [settings.htpasswd.as_ref(), settings.access.as_ref(), ca];
-    let others = others.into_iter().flat_map(named);
+    let others = [
+        settings.htpasswd.as_ref(),
+        settings.access.as_ref(),
+        settings.backend_ca.as_ref(),
+        settings.auth_ca.as_ref(),
+        ca,
+    ];
+    let others = others
+        .into_iter()
+        .chain(settings.token_keys.iter().map(Some));
+    let others = others.flat_map(named);
     others.chain(certificate_files(settings)).collect()
 }
 

@@ -15,7 +15,7 @@ use super::prepare::{Found, Quoted, Writing};
 use super::reload::{self, STILL, Stamp, Watched};
 use super::sites::{self, Guarded};
 use crate::acme::Wanted;
-use crate::config::{Acme, SiteFiles};
+use crate::config::{Acme, Fault, SiteFiles, SiteSettings};
 use crate::connection::Service;
 use crate::lock::EvenIfPoisoned;
 use crate::metrics::{self, Reload};
@@ -84,12 +84,15 @@ impl SiteWatch {
         }
     }
 
-    /// Takes what has changed; of what a site names, what `wanted` is true for. Says whether there was something.
-    pub fn look(&mut self, wanted: fn(&Watched) -> bool) -> bool {
+    /// Takes what has changed; of what a site names, what `wanted` is true for. Where somebody has asked for it, what was refused is
+    /// read again. Says whether there was something.
+    pub fn look(&mut self, wanted: fn(&Watched) -> bool, is_asked: bool) -> bool {
         let all = self.sites.iter_mut().flat_map(|kept| &mut kept.watched);
         let mut has_news = reload::look(all, wanted);
         if let Some(now) = self.list()
-            && (now != self.seen || self.refused.iter().any(Refused::has_changed))
+            && (now != self.seen
+                || is_asked && !self.refused.is_empty()
+                || self.refused.iter().any(Refused::has_changed))
         {
             thread::sleep(STILL);
             if self.list().as_ref() == Some(&now) {
@@ -137,39 +140,49 @@ impl SiteWatch {
         changed.extend(again.filter(|file| now.contains_key(file)));
         changed.sort();
         changed.dedup();
-        // Two may have changed a name between them: whoever has to give it up may come second.
-        let others: Vec<_> = changed
-            .into_iter()
-            .filter(|file| !self.read(file, false))
+        let mut settings = Vec::new();
+        for file in changed {
+            let stamp = Stamp::of(&file);
+            match self.files.read(&file) {
+                Ok(read) if self.is_known(&read) => {}
+                Ok(read) => settings.push((stamp, read)),
+                Err(faults) => reload::stays(&faults),
+            }
+        }
+        // Two may have changed a name between them, so that it is the names to be that count.
+        let is_new = |file: &PathBuf| settings.iter().any(|(_, one)| one.file == *file);
+        let stay = self.sites.iter().map(|kept| &kept.site.settings);
+        let mut names: Vec<_> = stay
+            .filter(|own| !is_new(&own.file))
+            .flat_map(SiteSettings::names)
+            .map(str::to_owned)
             .collect();
-        for file in &others {
-            self.read(file, true);
+        for (stamp, settings) in settings {
+            let faults = sites::doubles_of(&settings, &names);
+            names.extend(settings.names().map(str::to_owned));
+            self.make(stamp, settings, faults);
         }
         self.seen = now;
     }
 
-    /// Reads one file, and takes it in the place of what there was of it. Where another site has its host that is said only at the
-    /// last attempt. Says whether there need be no other.
-    fn read(&mut self, file: &PathBuf, is_last: bool) -> bool {
-        let stamp = Stamp::of(file);
-        let settings = match self.files.read(file) {
-            Ok(settings) => settings,
-            Err(faults) => {
-                reload::stays(&faults);
-                return true;
-            }
-        };
+    /// Whether there is a site of these very settings.
+    fn is_known(&self, settings: &SiteSettings) -> bool {
+        let same = self
+            .sites
+            .iter()
+            .find(|kept| kept.site.settings.file == settings.file);
+        same.is_some_and(|kept| kept.site.settings.text == settings.text)
+    }
+
+    /// Makes a site, and takes it in the place of what there was of its file. `faults` are known already.
+    fn make(&mut self, stamp: Option<Stamp>, settings: SiteSettings, faults: Vec<Fault>) {
+        let file = settings.file.clone();
         let named = reload::files_of(&settings.settings);
         let seen = reload::stamps(&named);
-        let others = self.sites.iter().map(|kept| &kept.site.settings);
-        let others = others.filter(|other| other.file != *file);
         let mut found = Found {
-            faults: sites::doubles(others.chain([&settings])),
+            faults,
             ..Found::default()
         };
-        if !found.faults.is_empty() && !is_last {
-            return false;
-        }
         let (shared, certificates) = (&self.shared, &self.certificates);
         let made = Guarded::new(
             settings,
@@ -181,34 +194,27 @@ impl SiteWatch {
         );
         let (Some(site), true) = (made, found.faults.is_empty()) else {
             reload::stays(&found.faults);
-            self.refused.push(Refused {
-                file: file.clone(),
-                named,
-                seen,
-            });
-            return true;
+            self.refused.push(Refused { file, named, seen });
+            return;
         };
         found
             .warnings
             .iter()
             .for_each(|warning| ::log::warn!("{warning}"));
         found.words.iter().for_each(|word| ::log::info!("{word}"));
-        authority::say(authority::probe(&site.settings.settings, &site.site));
-        if let Err(error) = maintenance::watch(&site.site) {
-            ::log::error!("{}: {error}", site.settings.name());
-        }
-        ::log::info!("{} is as {} says", site.settings.name(), Quoted(file));
+        authority::probe_later(&site.settings.settings, &site.site);
+        maintenance::watch(&site.site);
+        ::log::info!("{} is as {} says", site.settings.name(), Quoted(&file));
         metrics::reload(Reload::Good);
         let kept = Kept::new(site, certificates);
         let place = self
             .sites
             .iter_mut()
-            .find(|kept| kept.site.settings.file == *file);
+            .find(|kept| kept.site.settings.file == file);
         match place {
             Some(place) => *place = kept,
             None => self.sites.push(kept),
         }
-        true
     }
 
     /// Has everybody see what there is now.

@@ -15,6 +15,9 @@ use crate::connection::{Checked, Clients, Named, Site};
 use crate::lock::EvenIfPoisoned;
 use crate::tls::{self, Certificates, Demand, OfSite};
 
+/// Of a host that is in two files.
+const DOUBLE: &str = "another site has this host";
+
 /// A site, and what it was made of.
 pub struct Guarded {
     /// What its file says.
@@ -80,12 +83,21 @@ pub fn read(settings: &Settings, faults: &mut Vec<Fault>) -> Vec<(Option<Stamp>,
 }
 
 /// Names that several sites have.
-pub fn doubles<'a>(sites: impl Iterator<Item = &'a SiteSettings>) -> Vec<Fault> {
+fn doubles<'a>(sites: impl Iterator<Item = &'a SiteSettings>) -> Vec<Fault> {
     let mut seen = HashSet::new();
     let hosts = sites.flat_map(|site| &site.hosts);
     hosts
         .filter(|host| !seen.insert(host.value.as_str()))
-        .map(|host| host.fault("another site has this host"))
+        .map(|host| host.fault(DOUBLE))
+        .collect()
+}
+
+/// The names of one that others have already.
+pub fn doubles_of(settings: &SiteSettings, taken: &[String]) -> Vec<Fault> {
+    let hosts = settings.hosts.iter();
+    hosts
+        .filter(|host| taken.contains(&host.value))
+        .map(|host| host.fault(DOUBLE))
         .collect()
 }
 

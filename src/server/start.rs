@@ -70,10 +70,11 @@ impl Running {
         let tls_port = tls_port.unwrap_or(HTTPS);
         let shared = prepared.shared.clone();
         let sites = std::mem::take(&mut prepared.sites);
-        let (service, keeper) = service(settings, role, prepared, tls_port)?;
+        let room = room_within_the_file_limit(settings, role);
+        let (service, keeper) = service(settings, role, prepared, tls_port, room.tunnels)?;
         service.sites.replace(sites::named(sites.iter()));
         let limiter = ConnectionLimiter::new(
-            connections_within_the_file_limit(settings, role),
+            room.connections,
             settings.max_connections_per_address.unwrap_or(0),
         );
         let loops = thread::available_parallelism().map_or(1, usize::from);
@@ -184,6 +185,7 @@ fn service(
     role: Role,
     prepared: Prepared,
     tls_port: u16,
+    tunnels: usize,
 ) -> io::Result<(Arc<Service>, Option<Keeper>)> {
     let Prepared {
         main,
@@ -210,6 +212,7 @@ fn service(
         },
         health: settings.health_path.clone().map(HealthPath::new),
         admission: Admission::new(settings.max_requests),
+        tunnels: Admission::new(tunnels),
         detached: Arc::new(Detached::default()),
         redirect: Redirect {
             port: tls_port,
@@ -230,9 +233,10 @@ fn service(
 fn threads(settings: &Settings, loops: usize) -> usize {
     const FOR_CHECKS: usize = 32;
     const FOR_CALLS: usize = 128;
-    let for_calls = match settings.auth_backend {
-        Some(_) => FOR_CALLS,
-        None => 0,
+    // A site that asks one may come at any time.
+    let for_calls = match settings.auth_backend.is_some() || settings.sites.is_some() {
+        true => FOR_CALLS,
+        false => 0,
     };
     settings.workers.unwrap_or(loops + FOR_CHECKS + for_calls)
 }
@@ -287,8 +291,15 @@ fn throttled(mut held: Vec<HeldBack>) -> Vec<ThrottledStanding> {
         .collect()
 }
 
+/// What the limit of open files has room for.
+struct Room {
+    connections: usize,
+    /// WebSockets, each of which keeps a connection and one to a backend.
+    tunnels: usize,
+}
+
 /// A client's request needs two descriptors where there is a backend: its own and one to the backend.
-fn connections_within_the_file_limit(settings: &Settings, role: Role) -> usize {
+fn room_within_the_file_limit(settings: &Settings, role: Role) -> Room {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -300,7 +311,11 @@ fn connections_within_the_file_limit(settings: &Settings, role: Role) -> usize {
         Err(_) => limit.current,
     };
     let Some(files) = now.and_then(|now| usize::try_from(now).ok()) else {
-        return settings.max_connections;
+        let connections = settings.max_connections;
+        return Room {
+            connections,
+            tunnels: connections,
+        };
     };
     let backends = match role {
         Role::Gate => settings.max_requests.min(files / 3),
@@ -315,7 +330,13 @@ fn connections_within_the_file_limit(settings: &Settings, role: Role) -> usize {
             settings.max_connections
         );
     }
-    room.min(settings.max_connections)
+    let connections = room.min(settings.max_connections);
+    // They may have half of what is meant for requests, too.
+    let spare = room - connections + backends / 2;
+    Room {
+        connections,
+        tunnels: spare.min(connections),
+    }
 }
 
 fn seed() -> io::Result<u64> {

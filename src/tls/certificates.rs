@@ -52,6 +52,8 @@ struct Pairs {
     of_files: Vec<Pair>,
     issued: Vec<Issued>,
     of_sites: NameTable<Arc<[Pair]>>,
+    /// The same, each once.
+    all_of_sites: Vec<Pair>,
 }
 
 impl Certificates {
@@ -65,6 +67,7 @@ impl Certificates {
             of_files,
             issued,
             of_sites: NameTable::default(),
+            all_of_sites: Vec::new(),
         };
         Certificates {
             has_slow_key: AtomicBool::new(pairs.have_slow_key()),
@@ -91,13 +94,15 @@ impl Certificates {
     /// The same for those of sites.
     pub fn replace_of_sites(&self, sites: Vec<OfSite>) {
         let mut of_sites = NameTable::default();
+        let mut all = Vec::new();
         for OfSite { names, pairs } in sites {
+            all.extend(pairs.iter().cloned());
             let pairs: Arc<[Pair]> = pairs.into();
             for name in &names {
                 of_sites.insert(name, Arc::clone(&pairs));
             }
         }
-        self.change(|pairs| pairs.of_sites = of_sites);
+        self.change(|pairs| (pairs.of_sites, pairs.all_of_sites) = (of_sites, all));
     }
 
     fn change(&self, change: impl FnOnce(&mut Pairs)) {
@@ -122,7 +127,7 @@ impl Certificates {
     /// What clients are shown and until when, for whoever watches.
     pub fn standing(&self) -> Vec<CertificateStanding> {
         let pairs = Arc::clone(&self.pairs.read().even_if_poisoned());
-        let of_files = pairs.of_files.iter().chain(pairs.of_sites());
+        let of_files = pairs.of_files.iter().chain(&pairs.all_of_sites);
         let of_files = of_files.map(|pair| (pair, None));
         let issued = pairs.issued.iter();
         let issued = issued.map(|issued| (&issued.pair, issued.awaited.clone()));
@@ -148,19 +153,7 @@ impl Pairs {
     fn all(&self) -> impl Iterator<Item = &Pair> {
         let issued = self.issued.iter().map(|issued| &issued.pair);
         let of_files = self.of_files.iter().chain(issued);
-        of_files.chain(self.of_sites())
-    }
-
-    /// Those of a site that has several names are found at the first of them.
-    fn of_sites(&self) -> impl Iterator<Item = &Pair> {
-        let mut seen: Vec<*const Pair> = Vec::new();
-        let sites = self.of_sites.entries();
-        let once = sites.filter(move |pairs| {
-            let is_new = !seen.contains(&pairs.as_ptr());
-            seen.extend(is_new.then(|| pairs.as_ptr()));
-            is_new
-        });
-        once.flat_map(|pairs| pairs.iter())
+        of_files.chain(&self.all_of_sites)
     }
 
     fn have_slow_key(&self) -> bool {

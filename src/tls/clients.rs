@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -37,6 +38,11 @@ pub fn client_verifier(ca: &Path, demand: Demand) -> Result<Arc<dyn ClientCertVe
         Demand::Required => builder,
     };
     builder.build().map_err(|error| error.to_string())
+}
+
+/// When a certificate ends.
+pub fn end_of(certificate: &[u8]) -> Option<SystemTime> {
+    Some(Facts::read(&CertificateDer::from(certificate))?.not_after)
 }
 
 /// The user that a certificate names: the common name of its subject, if there is one and it can be a user's; else its first DNS

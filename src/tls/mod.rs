@@ -27,7 +27,7 @@ mod trouble;
 
 pub use certificates::{Certificates, Challenges, Issued, OfSite};
 pub use client::{client_config, trust_anchors};
-pub use clients::{Demand, client_verifier, user_of};
+pub use clients::{Demand, client_verifier, end_of, user_of};
 pub use facts::{date, instant};
 pub use host::{Name, host_name};
 pub use issue::{Request, STAND_IN, challenge, new_key, request, stand_in};

@@ -100,7 +100,7 @@ fn the_client_that_a_trusted_proxy_names_is_the_one_that_counts() {
 }
 
 #[test]
-fn the_health_path_and_a_redirect_answer_everybody() {
+fn the_health_path_answers_everybody_and_a_redirect_does_not() {
     let backend = Backend::echo();
     let dir = Dir::new();
     let tls = dir.path("tls");
@@ -125,7 +125,7 @@ fn the_health_path_and_a_redirect_answer_everybody() {
     assert_eq!(client.ask("GET /healthz", &[]).status(), 200);
     assert_eq!(client.ask("GET /", &[AUTH]).status(), 403);
     let mut client = Client::clear(gate.authority("redirect"));
-    assert_eq!(client.ask("GET /", &[]).status(), 308);
+    assert_eq!(client.ask("GET /", &[]).status(), 403);
 }
 
 #[test]

@@ -301,6 +301,58 @@ fn once_the_ca_is_taken_away_the_next_connection_is_refused() {
 }
 
 #[test]
+fn a_certificate_that_ends_is_over_on_kept_connections_and_for_sessions_too() {
+    let bench = bench(&[]);
+    let pair = bench
+        .clients
+        .sign_client_for(std::time::Duration::from_secs(4), "carol");
+    let config = bench.showing(&pair);
+    let connect = || {
+        let authority = bench.gate.authority("https");
+        Client::try_tls(authority, "localhost", Arc::clone(&config))
+    };
+    let mut kept = connect().unwrap();
+    assert_eq!(kept.ask("GET /", &[]).status(), 200);
+    assert_eq!(connect().unwrap().ask("GET /", &[]).status(), 200);
+    // Until it is over on the kept one: the condition is waited for, not a time.
+    let begun = std::time::Instant::now();
+    while kept.ask("GET /", &[]).status() == 200 {
+        assert!(begun.elapsed() < crate::support::PATIENCE);
+        std::thread::yield_now();
+    }
+    let refused = kept.ask("GET /", &[]);
+    assert_eq!(refused.status(), 403);
+    assert!(refused.text().contains("has ended"), "{}", refused.text());
+    // Certificates end with a second.
+    while !is_refused(connect()) {
+        assert!(begun.elapsed() < crate::support::PATIENCE);
+    }
+}
+
+#[test]
+fn a_token_is_not_given_for_a_certificate_which_it_would_outlive() {
+    let access = Dir::new();
+    let file = access.file("access", "anonymous pull public/**\nalice pull team/**\n");
+    let bench = bench(&["--access", &file]);
+    let text = bench.named("alice").ask("GET /v2/token", &[]).text();
+    let token = text.split('"').nth(3).unwrap();
+    let bearer = format!("Authorization: Bearer {token}");
+    let mut without = bench.gate.https();
+    assert_eq!(
+        without
+            .ask("GET /v2/public/app/manifests/v1", &[&bearer])
+            .status(),
+        200
+    );
+    assert_eq!(
+        without
+            .ask("GET /v2/team/app/manifests/v1", &[&bearer])
+            .status(),
+        401
+    );
+}
+
+#[test]
 fn a_site_that_wants_certificates_wants_its_name_in_tls() {
     let clients = Ca::new();
     let (main, backend) = (Backend::echo(), Backend::echo());

@@ -30,7 +30,7 @@ fn hosts(more: &[&str]) -> Hosts {
         &dir,
         "wiki",
         &format!(
-            "# The wiki.\nhost Wiki.example.com\nhost *.wiki.example.com\nbackend {}\nhtpasswd {users}\nrealm Wiki\n",
+            "# The wiki.\nhost Wiki.example.com\nhost *.wiki.example.com\nhost dotted.example.\nbackend {}\nhtpasswd {users}\nrealm Wiki\n",
             wiki.url()
         ),
     );
@@ -64,6 +64,8 @@ fn the_host_leads_to_its_site_and_every_other_to_the_main_one() {
         ("a.wiki.example.com", true),
         ("b.a.wiki.example.com:1", true),
         ("example.com", false),
+        ("dotted.example", true),
+        ("dotted.example.", true),
         ("wiki.example.com.evil.example", false),
         ("xwiki.example.com", false),
         ("127.0.0.1", false),
@@ -86,9 +88,9 @@ fn the_host_leads_to_its_site_and_every_other_to_the_main_one() {
         to_main += usize::from(!is_wiki);
     }
     assert_eq!(hosts.main.requests().len(), to_main);
-    assert_eq!(hosts.wiki.requests().len(), 12 - to_main);
+    assert_eq!(hosts.wiki.requests().len(), 14 - to_main);
     // The host is told in the log where a site has it.
-    let log = hosts.gate.log.wait_for_count(24);
+    let log = hosts.gate.log.wait_for_count(28);
     let with_host = log
         .iter()
         .filter(|line| line.contains(" host=b.a.wiki.example.com"));
@@ -323,6 +325,104 @@ fn a_file_that_was_not_taken_is_as_soon_as_what_was_wrong_elsewhere_is_mended() 
         .wait_for_count_of("later.example.com is as", 2);
     assert_eq!(ask_as(&mut client, "later.example.com", AUTH).status(), 200);
     assert_eq!((main.requests().len(), wiki.requests().len()), (1, 1));
+}
+
+#[test]
+fn two_sites_may_change_their_hosts_between_them_and_the_same_text_is_no_news() {
+    let hosts = hosts(&[]);
+    let Hosts { gate, main, wiki } = &hosts;
+    let path = |name: &str| gate.dir.path(&format!("sites/{name}.conf"));
+    let text =
+        |host: &str, backend: &Backend| format!("host {host}.example\nbackend {}\n", backend.url());
+    let both = |first: String, second: String| {
+        // Both before the next look, which is when the directory is another.
+        fs::rename(gate.dir.path("sites"), gate.dir.path("away")).unwrap();
+        fs::write(gate.dir.path("away/a.conf"), first).unwrap();
+        fs::write(gate.dir.path("away/b.conf"), second).unwrap();
+        fs::rename(gate.dir.path("away"), gate.dir.path("sites")).unwrap();
+    };
+    both(text("a", main), text("b", wiki));
+    gate.messages.wait_for_text("b.example is as");
+    both(text("b", main), text("a", wiki));
+    gate.messages.wait_for_count_of("a.example is as", 2);
+    gate.messages.wait_for_count_of("b.example is as", 2);
+    let mut client = gate.http();
+    assert_eq!(ask_as(&mut client, "b.example", AUTH).status(), 200);
+    assert_eq!((main.requests().len(), wiki.requests().len()), (1, 0));
+    // Touched: nothing is new. What comes next is.
+    fs::write(path("a"), text("b", main)).unwrap();
+    fs::write(path("c"), text("c", main)).unwrap();
+    gate.messages.wait_for_text("c.example is as");
+    let again = gate.messages.all();
+    assert_eq!(
+        again
+            .iter()
+            .filter(|line| line.contains("b.example is as"))
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn a_pipe_where_a_file_is_wanted_holds_nothing_up() {
+    let hosts = hosts(&[]);
+    let Hosts { gate, .. } = &hosts;
+    let fifo = gate.dir.path("sites/fifo.conf");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    gate.messages.wait_for_text("a pipe, and a file is wanted");
+    fs::write(gate.dir.path("wiki.users"), ALICE).unwrap();
+    gate.messages.wait_for_text("wiki.example.com: 1 user from");
+}
+
+#[test]
+fn a_tag_is_kept_through_two_hosts_of_one_registry() {
+    let backend = Backend::script(|mut peer| {
+        while let Some(request) = peer.try_request()? {
+            match request.start.starts_with("HEAD") {
+                true => peer.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?,
+                false => {
+                    peer.pause()?;
+                    peer.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")?;
+                }
+            }
+        }
+        Ok(())
+    });
+    let dir = Dir::new();
+    let access = dir.file("access", "alice pull,create app\n");
+    let site = dir.file("s", "host other.example\n");
+    let args = [
+        "--backend",
+        backend.url(),
+        "--access",
+        &access,
+        "--site",
+        &site,
+    ];
+    let gate = Gate::start_in(dir, &args);
+    let put = |host: &str, body: &str| {
+        let mut client = gate.http();
+        client.send(format!(
+            "PUT /v2/app/manifests/v1 HTTP/1.1\r\nHost: {host}\r\n{AUTH}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        client
+    };
+    let mut first = put("main", "one");
+    backend.wait_for_request(1);
+    let mut second = put("other.example", "two");
+    // It waits for its tag, and asks only then.
+    backend.go();
+    assert_eq!(first.answer().status(), 201);
+    backend.go();
+    assert_eq!(second.answer().status(), 201);
+    let order: Vec<_> = backend
+        .requests()
+        .iter()
+        .map(|one| one.start[..4].to_owned())
+        .collect();
+    assert_eq!(order, ["HEAD", "PUT ", "HEAD", "PUT "]);
 }
 
 #[test]

@@ -265,6 +265,77 @@ fn a_tunnel_is_a_connection_and_no_request() {
 }
 
 #[test]
+fn tunnels_leave_room_for_others() {
+    let backend = echo();
+    let dir = Dir::new();
+    let users = dir.file("users", format!("{ALICE}{BOB}"));
+    let args = [
+        "--backend",
+        backend.url(),
+        "--htpasswd",
+        &users,
+        "--max-connections",
+        "40",
+    ];
+    let gate = Gate::start_in(dir, &args);
+    let mut open: Vec<Client> = Vec::new();
+    // No user and no network has more than a half of all.
+    for _ in 0..20 {
+        let mut client = gate.http();
+        super::websocket::open(&mut client);
+        open.push(client);
+    }
+    let refused = gate.http().ask("GET /chat", &WANTED);
+    assert_eq!(refused.status(), 503);
+    assert!(refused.has("retry-after"));
+    drop(open.pop());
+    gate.log.wait_for("its end", |line| line.contains(" 101 "));
+    super::websocket::open(&mut gate.http());
+}
+
+#[test]
+fn whoever_is_removed_while_the_backend_makes_up_its_mind_gets_no_tunnel() {
+    let backend = Backend::script(|mut peer: Peer| {
+        peer.request()?;
+        peer.pause()?;
+        peer.say(SWITCHES)?;
+        back(&mut peer)
+    });
+    let dir = Dir::new();
+    let users = dir.file("users", format!("{ALICE}{BOB}"));
+    let args = ["--backend", backend.url(), "--htpasswd", &users];
+    let gate = Gate::start_in(dir, &args);
+    let mut client = gate.http();
+    client.request("GET /chat", &WANTED);
+    backend.wait_for_request(0);
+    fs::write(&users, BOB).unwrap();
+    gate.messages.wait_for_text("taken anew");
+    backend.go();
+    assert_eq!(client.answer_head().status(), 101);
+    client.assert_closed();
+}
+
+#[test]
+fn a_reset_is_seen_while_the_other_side_takes_nothing() {
+    let backend = switching(|mut peer| {
+        peer.pause()?;
+        peer.until_closed().map(drop)
+    });
+    let gate = Gate::start(&["--backend", backend.url()]);
+    let mut client = gate.http();
+    open(&mut client);
+    let limit = std::time::Duration::from_millis(500);
+    client.socket().set_write_timeout(Some(limit)).unwrap();
+    // Until no socket takes more.
+    while client.try_send([0; 65536]).is_ok() {}
+    client.reset();
+    gate.log.wait_for("its line", |line| {
+        line.contains("note=\"client broke off\"")
+    });
+    backend.go();
+}
+
+#[test]
 fn an_hour_of_silence_ends_it() {
     let backend = switching(|mut peer| peer.until_closed().map(drop));
     let args = ["--backend", backend.url()];

@@ -59,7 +59,22 @@ impl Ca {
         self.sign_as_client(&[(DnType::CommonName, name)], &[], year)
     }
 
+    /// The same with a life of this length from now on.
+    pub fn sign_client_for(&self, life: std::time::Duration, name: &str) -> Pair {
+        let end = std::time::SystemTime::now() + life;
+        self.sign_with(&[(DnType::CommonName, name)], &[], end.into())
+    }
+
     fn sign_as_client(&self, subject: &[(DnType, &str)], aliases: &[&str], year: i32) -> Pair {
+        self.sign_with(subject, aliases, date_time_ymd(year, 1, 1))
+    }
+
+    fn sign_with(
+        &self,
+        subject: &[(DnType, &str)],
+        aliases: &[&str],
+        end: time::OffsetDateTime,
+    ) -> Pair {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = DistinguishedName::new();
         for (kind, value) in subject {
@@ -73,7 +88,7 @@ impl Ca {
             });
         }
         params.not_before = date_time_ymd(2019, 1, 1);
-        params.not_after = date_time_ymd(year, 1, 1);
+        params.not_after = end;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();

@@ -86,8 +86,19 @@ pub struct ApiSettings<'a> {
     pub timeout: Duration,
     /// How long an answer holds that says nothing of it.
     pub cache: Option<Duration>,
-    /// Requests that are served at once.
-    pub workers: usize,
+    /// How many calls are made at once, with others that have a clone of it.
+    pub calls: Calls,
+}
+
+/// How many calls of APIs are made at once in this process.
+#[derive(Clone)]
+pub struct Calls(HashLimiter);
+
+impl Calls {
+    /// Of a pool of so many threads that may wait.
+    pub fn of_pool(workers: usize) -> Calls {
+        Calls(calls((workers / 2).clamp(1, MOST_CALLS)))
+    }
 }
 
 /// What the API says of a request.
@@ -146,7 +157,7 @@ impl Api {
             timeout,
             cache: Cache::new(),
             breaker: Breaker::new(),
-            calls: calls((settings.workers / 2).clamp(1, MOST_CALLS)),
+            calls: settings.calls.0,
             joined: WaitLimiter::new(MOST_JOINED),
             flights: Mutex::default(),
             sharing: Sharing::default(),
