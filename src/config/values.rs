@@ -105,9 +105,11 @@ pub(crate) fn site_name(text: &str) -> Result<String, String> {
     // The same name, as DNS writes it.
     let text = text.strip_suffix('.').unwrap_or(text);
     match name(text) {
-        Ok(name) if name.parse::<IpAddr>().is_err() => Ok(name),
-        Ok(_) => Err("an address, and a site is found by its name".to_owned()),
-        Err(_) => Err(
+        Ok(name) if name.parse::<IpAddr>().is_ok() => {
+            Err("an address, and a site is found by its name".to_owned())
+        }
+        Ok(name) if !name.ends_with('.') => Ok(name),
+        _ => Err(
             "not the name of a host, as wiki.example.com, or *.example.com for all below it; it has no port".to_owned(),
         ),
     }
