@@ -6,7 +6,8 @@
 //! 1. [`server`] starts everything; its [`reactor`] accepts a connection and runs it whenever it can go on.
 //! 2. [`connection`] learns from a balancer for whom it connects, shakes hands and reads a head. Its `run` tells the whole
 //!    journey; it never waits, but says what for.
-//! 3. [`http`] parses the head strictly, or refuses it.
+//! 3. [`http`] parses the head strictly, or refuses it; its `Host` says which site the request is for, which has a gate and backends
+//!    of its own.
 //! 4. [`gate`] reads the credentials, checks them, and gives a `Grant`, or refuses. A hash and a call of an API are made on a
 //!    thread that may block; whoever waits for their turn holds none.
 //! 5. [`connection`] gives the request its turn among those in flight, so that no user and no network takes all.
