@@ -247,7 +247,9 @@ impl Connection {
         };
         if admitted.head.wants_websocket() {
             let tunnels = &self.service.tunnels;
-            let Ok(place) = tunnels.apply(applicant.clone(), || cx.waker()) else {
+            let has_room = tunnels.counts().0 < self.service.most_tunnels;
+            let place = has_room.then(|| tunnels.apply(applicant.clone(), || cx.waker()));
+            let Some(Ok(place)) = place else {
                 let Admitted { head, record, .. } = *admitted;
                 let refusal = Refusal::Overloaded { retry_after: 1 };
                 return self.refuse(refusal, Some(&head), Unread::whole(&head), record, cx);

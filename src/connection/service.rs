@@ -20,6 +20,8 @@ pub struct Service {
     pub admission: Arc<Admission>,
     /// The WebSockets, each of which keeps a connection for as long as it likes.
     pub tunnels: Arc<Admission>,
+    /// So many of them there are descriptors for.
+    pub most_tunnels: usize,
     /// The requests that go on without their clients.
     pub detached: Arc<Detached>,
     /// Peers that are believed about their clients.

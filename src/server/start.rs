@@ -71,7 +71,7 @@ impl Running {
         let shared = prepared.shared.clone();
         let sites = std::mem::take(&mut prepared.sites);
         let room = room_within_the_file_limit(settings, role);
-        let (service, keeper) = service(settings, role, prepared, tls_port, room.tunnels)?;
+        let (service, keeper) = service(settings, role, prepared, tls_port, &room)?;
         service.sites.replace(sites::named(sites.iter()));
         let limiter = ConnectionLimiter::new(
             room.connections,
@@ -185,7 +185,7 @@ fn service(
     role: Role,
     prepared: Prepared,
     tls_port: u16,
-    tunnels: usize,
+    room: &Room,
 ) -> io::Result<(Arc<Service>, Option<Keeper>)> {
     let Prepared {
         main,
@@ -212,7 +212,8 @@ fn service(
         },
         health: settings.health_path.clone().map(HealthPath::new),
         admission: Admission::new(settings.max_requests),
-        tunnels: Admission::new(tunnels),
+        tunnels: Admission::new(room.connections),
+        most_tunnels: room.tunnels,
         detached: Arc::new(Detached::default()),
         redirect: Redirect {
             port: tls_port,
