@@ -26,6 +26,7 @@ pub mod doctor;
 pub mod health;
 pub mod may;
 pub mod passwd;
+pub mod readonly;
 pub mod server;
 
 pub mod acme;

@@ -44,6 +44,8 @@ pub(super) enum Reply {
     Now(Vec<u8>),
     /// The answer is found out elsewhere and handed over by [`Clients::hand_out`].
     Later,
+    /// The connection stays open for as long as its client likes: it holds something. It is told so by [`Clients::tell_holder`].
+    Hold,
 }
 
 /// All that are connected, oldest first.
@@ -72,6 +74,8 @@ enum State {
     },
     /// Is sent this answer, of which so much has gone.
     Reading(Vec<u8>, usize),
+    /// Stays, and has nothing to say.
+    Holding,
     /// Was answered. What it still sends is thrown away.
     Closing,
 }
@@ -93,13 +97,14 @@ impl Clients {
         })
     }
 
-    /// Waits until there is something to do, for a connection or because `wake` was written to, and does it.
+    /// Waits until there is something to do, for a connection, because `wake` was written to or because it is `until`, and does it.
     pub(super) fn turn(
         &mut self,
         wake: &OwnedFd,
-        mut answer: impl FnMut(Result<&RequestHead, Unfit>) -> Reply,
+        until: Option<Instant>,
+        mut answer: impl FnMut(Result<&RequestHead, Unfit>, &OwnedFd) -> Reply,
     ) {
-        let (is_called, ready) = self.wait(wake);
+        let (is_called, ready) = self.wait(wake, until);
         let now = Instant::now();
         let mut ready = ready.into_iter();
         self.open.retain_mut(|client| {
@@ -148,8 +153,28 @@ impl Clients {
         }
     }
 
+    /// Whether somebody holds.
+    pub(super) fn have_holder(&self) -> bool {
+        self.open.iter().any(Client::is_holding)
+    }
+
+    /// Sends a short answer to whoever holds.
+    pub(super) fn tell_holder(&mut self, answer: &[u8]) {
+        // It has room: nothing was sent to them before.
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        self.open.retain(|client| {
+            !client.is_holding()
+                || rustix::net::send(&client.socket, answer, flags) == Ok(answer.len())
+        });
+    }
+
+    /// Closes the connection of whoever holds.
+    pub(super) fn dismiss_holder(&mut self) {
+        self.open.retain(|client| !client.is_holding());
+    }
+
     /// Whether the listener has somebody, and what each connection is ready for, in their order.
-    fn wait(&self, wake: &OwnedFd) -> (bool, Vec<PollFlags>) {
+    fn wait(&self, wake: &OwnedFd, until: Option<Instant>) -> (bool, Vec<PollFlags>) {
         let now = Instant::now();
         let pause = self.accept_from.saturating_duration_since(now);
         let listens = match pause.is_zero() {
@@ -166,6 +191,7 @@ impl Clients {
                 .map(|client| PollFd::new(&client.socket, client.waits_for())),
         );
         let deadlines = self.open.iter().filter_map(|client| client.deadline);
+        let deadlines = deadlines.chain(until);
         let deadlines = deadlines.map(|deadline| deadline.saturating_duration_since(now));
         let limit = deadlines.chain((!pause.is_zero()).then_some(pause)).min();
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
@@ -203,12 +229,13 @@ impl Clients {
         let rank = |client: &Client| match client.state {
             State::Closing => 0,
             State::Asking(_) | State::Reading(..) => 1,
-            State::Waiting { .. } => 2,
+            State::Waiting { .. } | State::Holding => 2,
         };
         let goes = self
             .open
             .iter()
             .enumerate()
+            .filter(|(_, client)| !client.is_holding())
             .min_by_key(|(at, client)| (rank(client), *at));
         if let Some((at, _)) = goes {
             self.open.remove(at);
@@ -217,9 +244,13 @@ impl Clients {
 }
 
 impl Client {
+    fn is_holding(&self) -> bool {
+        matches!(self.state, State::Holding)
+    }
+
     fn waits_for(&self) -> PollFlags {
         match self.state {
-            State::Asking(_) | State::Closing => PollFlags::IN,
+            State::Asking(_) | State::Closing | State::Holding => PollFlags::IN,
             State::Reading(..) => PollFlags::OUT,
             // A hang-up is told all the same.
             State::Waiting { .. } => PollFlags::empty(),
@@ -230,14 +261,14 @@ impl Client {
     fn go_on(
         &mut self,
         events: PollFlags,
-        answer: &mut impl FnMut(Result<&RequestHead, Unfit>) -> Reply,
+        answer: &mut impl FnMut(Result<&RequestHead, Unfit>, &OwnedFd) -> Reply,
     ) -> Next {
         if events.is_empty() {
             return Next::Stay;
         }
         match &mut self.state {
             State::Waiting { .. } => Next::Close,
-            State::Closing => match read(&self.socket, &mut Vec::new()) {
+            State::Closing | State::Holding => match read(&self.socket, &mut Vec::new()) {
                 Ok(0) => Next::Close,
                 Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Next::Stay,
                 Err(_) => Next::Close,
@@ -253,10 +284,10 @@ impl Client {
                 let (reply, head) = match RequestHead::parse(head) {
                     Ok(None) if head.len() < LONGEST_HEAD => return Next::Stay,
                     Ok(Some((head, length))) if length <= LONGEST_HEAD => {
-                        (answer(Ok(&head)), Some(head))
+                        (answer(Ok(&head), &self.socket), Some(head))
                     }
-                    Ok(_) => (answer(Err(Unfit::TooLong)), None),
-                    Err(refusal) => (answer(Err(Unfit::Refused(refusal))), None),
+                    Ok(_) => (answer(Err(Unfit::TooLong), &self.socket), None),
+                    Err(refusal) => (answer(Err(Unfit::Refused(refusal)), &self.socket), None),
                 };
                 match (reply, head) {
                     (Reply::Now(bytes), _) => self.begin_to_send(bytes),
@@ -269,6 +300,11 @@ impl Client {
                         return Next::Stay;
                     }
                     (Reply::Later, None) => return Next::Close,
+                    (Reply::Hold, _) => {
+                        self.state = State::Holding;
+                        self.deadline = None;
+                        return Next::Stay;
+                    }
                 }
                 self.send()
             }

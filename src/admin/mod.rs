@@ -7,26 +7,32 @@
 //! readiness, which has to be found out and may take as long as a connection to a backend, has a thread of its own.
 
 mod clients;
+mod hold_file;
 mod page;
+mod readonly;
 mod watched;
 
 use std::io;
+use std::mem;
 use std::net::{IpAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Instant;
 
 use rustix::event::{EventfdFlags, eventfd};
 use tiny_http::{HTTPVersion, Header, Response};
 
 use crate::config;
-use crate::connection::Service;
+use crate::connection::{Mode, Service};
 use crate::http::{RequestHead, Version};
 use crate::metrics::{self, BackendStanding, BackendState, CertificateStanding};
 use crate::net::{Host, HostPort};
 use crate::stream::{SocketFile, bind_unix};
 use clients::{Clients, LONGEST_HEAD, Reply, Unfit};
+use hold_file::HoldFile;
+use readonly::Readonly;
 pub use watched::Watched;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -36,6 +42,8 @@ pub struct Admin {
     listener: OwnedFd,
     url: String,
     socket: Socket,
+    /// Where it is kept that the gate is read-only.
+    hold_file: Option<HoldFile>,
     hosts: Hosts,
 }
 
@@ -66,6 +74,7 @@ impl Admin {
                     listener: listener.into(),
                     url,
                     socket: Socket { _file: None },
+                    hold_file: None,
                     hosts: match is_insecure {
                         true => Hosts::Any,
                         false => Hosts::OwnAlone,
@@ -78,6 +87,7 @@ impl Admin {
                     listener: listener.into(),
                     url: place.to_string(),
                     socket: Socket { _file: Some(file) },
+                    hold_file: Some(HoldFile::beside(path)),
                     hosts: Hosts::Any,
                 })
             }
@@ -86,8 +96,11 @@ impl Admin {
 
     /// Answers from now on, in threads that end with the process. What is returned is to be
     /// dropped then.
-    pub fn start(self, watched: Watched) -> io::Result<Socket> {
+    pub fn start(self, mut watched: Watched) -> io::Result<Socket> {
         let mut clients = Clients::new(self.listener)?;
+        let interrupt = mem::replace(&mut watched.interrupt, Box::new(|| {}));
+        let held = Arc::clone(&watched.service.hold);
+        let mut readonly = Readonly::new(held, self.hold_file, interrupt);
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (ask, asked) = channel();
         let (find, found) = channel();
@@ -98,11 +111,16 @@ impl Admin {
         let hosts = self.hosts;
         let answering = move || {
             let mut is_asked = false;
+            let mut until = None;
             loop {
-                clients.turn(&wake, |asked| match asked {
+                clients.turn(&wake, until, |asked, socket| match asked {
+                    Ok(head) if head.method() == "POST" && head.path() == b"/readonly" => {
+                        hold(head, socket, &mut readonly, watched.service.mode)
+                    }
                     Ok(head) => reply(head, &watched, hosts),
                     Err(unfit) => Reply::Now(refused(&unfit)),
                 });
+                until = readonly.go_on(&mut clients, Instant::now());
                 while let Ok(readiness) = found.try_recv() {
                     is_asked = false;
                     clients.hand_out(|head| print(head, &readiness));
@@ -148,6 +166,21 @@ impl Answer {
     }
 }
 
+/// Begins to hold writes back, or says why not.
+fn hold(head: &RequestHead, socket: &OwnedFd, readonly: &mut Readonly, mode: Mode) -> Reply {
+    let held = match mode {
+        Mode::Forward => readonly.ask(head, socket),
+        Mode::Confirm => Err(Answer::plain(
+            404,
+            "this is an auth service: ask the gate that forwards",
+        )),
+    };
+    match held {
+        Ok(()) => Reply::Hold,
+        Err(answer) => Reply::Now(print(head, &answer)),
+    }
+}
+
 fn reply(head: &RequestHead, watched: &Watched, hosts: Hosts) -> Reply {
     let answer = if hosts == Hosts::OwnAlone && !head.values("Host").all(is_own_name) {
         Answer::plain(
@@ -160,6 +193,7 @@ fn reply(head: &RequestHead, watched: &Watched, hosts: Hosts) -> Reply {
         match head.path() {
             b"/healthz" => Answer::plain(200, "well"),
             b"/readyz" => return Reply::Later,
+            b"/readonly" => Answer::plain(200, readonly::told(&watched.service.hold.standing())),
             b"/metrics" => Answer {
                 status: 200,
                 kind: metrics::CONTENT_TYPE,
@@ -170,7 +204,10 @@ fn reply(head: &RequestHead, watched: &Watched, hosts: Hosts) -> Reply {
                 kind: "text/html; charset=utf-8",
                 text: page::render(watched),
             },
-            _ => Answer::plain(404, "there is / (status), /metrics, /healthz and /readyz"),
+            _ => Answer::plain(
+                404,
+                "there is / (status), /metrics, /healthz, /readyz and /readonly",
+            ),
         }
     };
     Reply::Now(print(head, &answer))

@@ -14,6 +14,8 @@ pub struct Watched {
     pub listening: Vec<String>,
     /// The password file, if one decides.
     pub password_file: Option<PathBuf>,
+    /// Has every connection see whether it may go on.
+    pub interrupt: Box<dyn Fn() + Send>,
     /// How things stand at the moment.
     pub standing: Box<dyn Fn() -> Standing + Send>,
 }

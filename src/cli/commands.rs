@@ -1,8 +1,9 @@
 //! The commands and their flags, as argh wants them. The flags of the settings come from the table of `config`.
 
 use crate::config::{Flags, Id, Kind, settings_of_auth, with_settings, with_settings_of_auth};
-use crate::{cert, doctor, passwd};
+use crate::{cert, doctor, passwd, readonly};
 use argh::{ArgsInfo, CommandInfo, CommandInfoWithArgs, EarlyExit, FromArgs, SubCommand};
+use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, FromArgs, ArgsInfo)]
 #[argh(
@@ -36,6 +37,7 @@ pub(super) enum Command {
     Health(Health),
     Doctor(Doctor),
     May(May),
+    Readonly(Readonly),
 }
 
 impl Command {
@@ -49,6 +51,7 @@ impl Command {
             Command::Cert(_) => Ok(()),
             Command::Doctor(args) => args.check(),
             Command::May(_) => Ok(()),
+            Command::Readonly(args) => args.check(),
         }
     }
 }
@@ -354,4 +357,65 @@ pub(super) struct May {
     /// the repository, or the path
     #[argh(positional, arg_name = "REPOSITORY")]
     pub(super) place: String,
+}
+
+/// hold pushes back while a command runs, such as a registry's garbage collection
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "readonly",
+    help_triggers("-h", "--help"),
+    usage = "--admin unix:PATH... [--for SECONDS] [--wait SECONDS] -- COMMAND...",
+    note = "New uploads, mounts and deletes are refused at once. Uploads that were begun, and\n\
+            the manifests of their users, may end within --wait; then every write is\n\
+            refused, and COMMAND is run. Pulls go on all the time. Writes pass again when\n\
+            COMMAND has ended, when this command is killed, and after --for in any case:\n\
+            COMMAND is ended before.",
+    note = "Name every gate before the registry. Run it as root or as the user of the gate.",
+    note = "Exit status: that of COMMAND; 1 if it was not run, or not to its end.",
+    example = "portreeve readonly --admin unix:/run/portreeve/admin.sock -- \\\n\
+               \x20   docker-registry garbage-collect /etc/docker/registry/config.yml"
+)]
+pub(super) struct Readonly {
+    /// the admin socket of a gate, unix:PATH; may be repeated
+    #[argh(option, arg_name = "url", from_str_fn(readonly::socket))]
+    pub(super) admin: Vec<PathBuf>,
+
+    /// seconds after which writes pass again, whatever COMMAND does (default: 3600)
+    #[argh(
+        option,
+        long = "for",
+        arg_name = "seconds",
+        default = "readonly::HOLD",
+        from_str_fn(readonly::seconds)
+    )]
+    pub(super) hold: Duration,
+
+    /// seconds in which uploads that were begun may end (default: 60)
+    #[argh(
+        option,
+        arg_name = "seconds",
+        default = "readonly::WAIT",
+        from_str_fn(readonly::seconds)
+    )]
+    pub(super) wait: Duration,
+
+    /// what to run, with its arguments
+    #[argh(positional, arg_name = "COMMAND")]
+    pub(super) command: Vec<String>,
+}
+
+impl Readonly {
+    fn check(&self) -> Result<(), String> {
+        let wrong = if self.admin.is_empty() {
+            "--admin unix:PATH is missing: the gates before the registry"
+        } else if self.command.is_empty() {
+            "the command is missing: write it behind --"
+        } else if self.hold.is_zero() {
+            "--for 0 leaves no time"
+        } else {
+            return Ok(());
+        };
+        Err(wrong.to_owned())
+    }
 }

@@ -7,7 +7,7 @@ mod commands;
 mod split;
 
 use self::{
-    commands::{Cert, Check, Command, Doctor, Health, May, Passwd, Top},
+    commands::{Cert, Check, Command, Doctor, Health, May, Passwd, Readonly, Top},
     split::split,
 };
 use crate::exit::{FAILED, WRONG_CONFIGURATION, WRONG_USAGE};
@@ -18,6 +18,7 @@ use crate::{
     health,
     may::{self, MayRequest},
     passwd::{self, Action, PasswdRequest, Source},
+    readonly::{self, ReadonlyRequest},
     server,
     terminal::{Output, complain},
 };
@@ -27,6 +28,10 @@ use std::{ffi::OsString, io::Write, process::ExitCode};
 
 /// Does what the arguments say; the first one is the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.peek().is_some_and(|own| own == readonly::CHILD) {
+        return readonly::become_command(arguments.skip(1));
+    }
     match understand(arguments) {
         Ok((command, notes)) => {
             for note in notes {
@@ -138,6 +143,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Cert(args) => make_certificate(&args.into()),
         Command::Doctor(args) => examine(&args.into()),
         Command::May(args) => say_what_may(&args.into()),
+        Command::Readonly(args) => readonly::run(&args.into()),
     }
 }
 
@@ -213,6 +219,18 @@ impl From<May> for MayRequest {
             groups: args.group,
             right: args.right,
             place: args.place,
+        }
+    }
+}
+
+impl From<Readonly> for ReadonlyRequest {
+    fn from(args: Readonly) -> ReadonlyRequest {
+        ReadonlyRequest {
+            gates: args.admin,
+            hold: args.hold,
+            // There has to be time for the command too.
+            wait: args.wait.min(args.hold / 2),
+            command: args.command.into_iter().map(Into::into).collect(),
         }
     }
 }

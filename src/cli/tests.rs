@@ -18,9 +18,11 @@ fn flags(line: &str) -> Vec<(String, String)> {
         Command::Auth(auth) => auth.flags(),
         Command::Check(check) => check.0.flags(),
         Command::Health(health) => health.0.flags(),
-        Command::Passwd(_) | Command::Cert(_) | Command::Doctor(_) | Command::May(_) => {
-            panic!("{line}")
-        }
+        Command::Passwd(_)
+        | Command::Cert(_)
+        | Command::Doctor(_)
+        | Command::May(_)
+        | Command::Readonly(_) => panic!("{line}"),
     };
     flags
         .into_iter()

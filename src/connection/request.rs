@@ -218,6 +218,7 @@ impl Connection {
                     record,
                     turn: None,
                     place: None,
+                    write: None,
                 });
                 self.admit(admitted, cx)
             }
@@ -292,7 +293,15 @@ impl Connection {
         }
     }
 
-    fn forward(&mut self, admitted: Admitted, cx: &Context<'_>) -> Next {
+    fn forward(&mut self, mut admitted: Admitted, cx: &Context<'_>) -> Next {
+        let user = admitted.grant.account();
+        match self.service.hold.permit(&admitted.head, user, cx.now) {
+            Ok(permit) => admitted.write = permit,
+            Err(refusal) => {
+                let Admitted { head, record, .. } = admitted;
+                return self.refuse(refusal, Some(&head), Unread::whole(&head), record, cx);
+            }
+        }
         let Some(to) = admitted.record.forwarding() else {
             // Those requests were answered when they were decided on.
             return Next::Close;
@@ -316,6 +325,14 @@ impl Connection {
             return Next::Close;
         };
         let (head, grant) = (&relaying.admitted.head, &relaying.admitted.grant);
+        let late = relaying.admitted.write.as_ref();
+        if let Some(permit) = late.filter(|permit| permit.is_late())
+            && let Some(unread) = relaying.exchange.give_up(&mut self.input)
+        {
+            let refusal = permit.refusal();
+            let Admitted { head, record, .. } = relaying.admitted;
+            return self.refuse(refusal, Some(&head), unread, record, cx);
+        }
         let may_keep = !self.service.draining.load(Ordering::Relaxed);
         relaying.exchange.terms.may_keep = may_keep;
         match relaying

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::admission::Admission;
 use super::detached::Detached;
+use super::hold::Hold;
 use super::{Balancers, HealthPath, Mode, Redirect, RequestIds, Sites};
 use crate::net::Cidr;
 use crate::tls::Certificates;
@@ -24,6 +25,8 @@ pub struct Service {
     pub most_tunnels: usize,
     /// The requests that go on without their clients.
     pub detached: Arc<Detached>,
+    /// Whether writes are held back.
+    pub hold: Arc<Hold>,
     /// Peers that are believed about their clients.
     pub trusted: Vec<Cidr>,
     /// Peers whose connections begin with the address of their clients.

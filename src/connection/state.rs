@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::admission::{self, Queued};
 use super::detached;
+use super::hold;
 use super::limiter::Place;
 use super::record::Record;
 use super::service::Service;
@@ -115,6 +116,8 @@ pub(super) struct Admitted {
     pub(super) turn: Option<admission::Turn>,
     /// That it may become a tunnel, if it wants that.
     pub(super) place: Option<admission::Turn>,
+    /// That it may write, if it does.
+    pub(super) write: Option<hold::Permit>,
 }
 
 /// A request that is being relayed.

@@ -14,6 +14,8 @@ use crate::text::{Object, escape};
 
 /// What `Allow` says where CONNECT or TRACE was asked for.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+/// And while nothing is written.
+const READ_ONLY: &str = "GET, HEAD";
 
 /// What an auth service says, to the letter, as the Node service of the classic recipe did: whoever asks may compare.
 const CONFIRMED: &str = "User authenticated successfully";
@@ -73,8 +75,13 @@ impl Refusal {
         if let Some(seconds) = self.retry_after() {
             push(out, format_args!("Retry-After: {seconds}\r\n"));
         }
-        if *self == Self::MethodNotAllowed {
-            push(out, format_args!("Allow: {ALLOWED}\r\n"));
+        let allowed = match self {
+            Self::MethodNotAllowed => Some(ALLOWED),
+            Self::ReadOnly { .. } => Some(READ_ONLY),
+            _ => None,
+        };
+        if let Some(allowed) = allowed {
+            push(out, format_args!("Allow: {allowed}\r\n"));
         }
         let keep = to.keep && !self.breaks_framing();
         end(out, &body, Shape { keep, ..to })

@@ -71,6 +71,10 @@ pub enum Refusal {
     TagExists {
         message: Box<str>,
     },
+    /// Until when.
+    ReadOnly {
+        why: Box<str>,
+    },
     /// What a tag is now; seconds until another attempt has a chance.
     TagUnsure {
         retry_after: u32,
@@ -103,7 +107,9 @@ impl Refusal {
     /// What a person can read and do something about; also what the log says.
     pub fn message(&self) -> &str {
         match self {
-            Self::Denied { why: Some(message) } | Self::TagExists { message } => message,
+            Self::Denied { why: Some(message) }
+            | Self::TagExists { message }
+            | Self::ReadOnly { why: message } => message,
             _ => self.row().1,
         }
     }
@@ -139,6 +145,7 @@ impl Refusal {
                 | Self::FormBody
                 | Self::ManifestTooLong
                 | Self::TagExists { .. }
+                | Self::ReadOnly { .. }
                 | Self::TagUnsure { .. }
                 | Self::TooManyRequests { .. }
                 | Self::BackendUnreachable
@@ -318,6 +325,7 @@ impl Refusal {
             Self::ManifestTooLong => (413, "a manifest over 4 MiB: send a smaller one"),
             // It is said which.
             Self::TagExists { .. } => (409, "the tag exists and may not be moved"),
+            Self::ReadOnly { .. } => (405, "read-only for a while"),
             Self::TagUnsure { .. } => (
                 503,
                 "whether the tag exists could not be found out just now: try again shortly",

@@ -161,6 +161,16 @@ impl Exchange {
         self.failures.push(CLIENT_WENT_AWAY.to_owned());
     }
 
+    /// Gives it up, unless a backend has all of the request or will have it without its client; how much of that is still with
+    /// the client.
+    pub fn give_up(&mut self, client: &mut Input<Stream>) -> Option<Unread> {
+        match &mut self.stage {
+            Stage::Uploading(.., upload) if !upload.has_arrived() => Some(upload.leave(client)),
+            Stage::Creating(create) if !create.has_arrived() => Some(Unread::Unknown),
+            _ => None,
+        }
+    }
+
     /// Goes on as far as it can without waiting.
     pub fn run(
         &mut self,

@@ -24,7 +24,7 @@ use crate::admin::{Socket, Watched};
 use crate::config::{Acme, Settings};
 use crate::connection::{
     Admission, Authorizations, Balancers, Connection, ConnectionLimiter, Detached, HTTPS,
-    HealthPath, Mode, Redirect, RequestIds, Service, Sites, Timeouts,
+    HealthPath, Hold, Mode, Redirect, RequestIds, Service, Sites, Timeouts,
 };
 use crate::gate::auth::HeldBack;
 use crate::log;
@@ -93,6 +93,10 @@ impl Running {
             service: Arc::clone(&service),
             listening: listeners.iter().map(Listener::to_string).collect(),
             password_file: settings.htpasswd.as_ref().map(|file| file.value.clone()),
+            interrupt: {
+                let reactor = Arc::clone(&reactor);
+                Box::new(move || reactor.tell_all(Notice::Revised))
+            },
             standing: Box::new(standing(&service, &reactor, &limiter, &shared)),
         };
         let admin = bound.admin.map(|admin| admin.start(watched)).transpose()?;
@@ -215,6 +219,7 @@ fn service(
         tunnels: Admission::new(room.connections),
         most_tunnels: room.tunnels,
         detached: Arc::new(Detached::default()),
+        hold: Arc::new(Hold::default()),
         redirect: Redirect {
             port: tls_port,
             authorizations,

@@ -40,6 +40,7 @@ mod overload;
 mod paths;
 mod preflight;
 mod proxy_protocol;
+mod readonly;
 mod redirect;
 mod refused;
 mod relay;

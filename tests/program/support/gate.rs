@@ -271,6 +271,52 @@ impl Drop for Gate {
     }
 }
 
+/// Another command of the program, while it runs. It is killed when this is dropped.
+pub struct Program {
+    child: Child,
+    /// Its standard output.
+    pub log: Lines,
+    /// Its standard error.
+    pub messages: Lines,
+}
+
+impl Program {
+    /// Starts it, without the settings of this environment.
+    pub fn start(args: &[&str]) -> Self {
+        let mut command = command();
+        command.args(args);
+        let (child, log, messages) = spawn(command, b"");
+        Self {
+            child,
+            log,
+            messages,
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub fn wait(mut self) -> Outcome {
+        assert!(self.messages.wait_for_end(PATIENCE), "it does not end");
+        assert!(self.log.wait_for_end(PATIENCE), "its output does not end");
+        Outcome {
+            status: self.child.wait().unwrap(),
+            stdout: self.log.all(),
+            stderr: self.messages.all(),
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Runs any command of the program to its end, without the settings of this environment.
 #[track_caller]
 pub fn run(args: &[&str]) -> Outcome {

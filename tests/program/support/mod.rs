@@ -21,7 +21,7 @@ pub mod watched;
 pub use backend::{Backend, Peer};
 pub use client::Client;
 pub use dir::Dir;
-pub use gate::{Gate, Outcome};
+pub use gate::{Gate, Outcome, Program};
 pub use message::{Framing, Message};
 pub use stream::End;
 
