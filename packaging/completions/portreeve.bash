@@ -3,7 +3,7 @@
 
 _portreeve() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="serve auth check passwd cert health doctor may"
+    local commands="serve auth check passwd cert health doctor may readonly"
     local everywhere="--help
         --config --listen --insecure-http --htpasswd --realm --guesses --guesses-exempt --tls-cert --tls-key
         --tls-self-signed --tls-name --acme --acme-dir --acme-directory --acme-email --acme-ca --acme-profile
@@ -16,6 +16,7 @@ _portreeve() {
         --body-timeout --response-timeout --connect-timeout"
     local passwd="--help --stdin --cost --delete --list --verify"
     local may="--help --access --group"
+    local readonly="--help --admin --for --wait"
     local doctor="--help --user --password-stdin --ca --repository --json"
 
     # A flag and its value, joined by =, come in three words.
@@ -66,6 +67,13 @@ _portreeve() {
             COMPREPLY=($(compgen -W "$may" -- "$word"))
         else
             COMPREPLY=($(compgen -W "pull push create delete path" -- "$word"))
+        fi
+        ;;
+    readonly)
+        if [[ $word = -* ]]; then
+            COMPREPLY=($(compgen -W "$readonly" -- "$word"))
+        else
+            COMPREPLY=($(compgen -c -- "$word"))
         fi
         ;;
     esac

@@ -1,6 +1,6 @@
 # fish completion for portreeve: commands, their flags with what they mean, and files where a flag takes one.
 
-set -l all serve auth check passwd cert health doctor may
+set -l all serve auth check passwd cert health doctor may readonly
 set -l settings serve auth check health
 set -l gate serve check health
 
@@ -15,6 +15,7 @@ complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a cert -d 'make
 complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a health -d 'whether a running gate is well'
 complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a doctor -d 'play a client against a running gate, name what is wrong'
 complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a may -d 'say what a user may do under an access file'
+complete -c portreeve -n "not __fish_seen_subcommand_from $all" -a readonly -d 'hold pushes back while a command runs'
 
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l config -r -F -d 'read settings from FILE too, one name value a line; a flag or a variable wins over it'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l listen -x -d 'where to accept clients: https://ADDR:PORT, http://ADDR:PORT on a loopback address, unix:PATH, or redirect://ADDR:PORT to send all to https://'
@@ -86,3 +87,8 @@ complete -c portreeve -n "__fish_seen_subcommand_from doctor" -l json -d 'one JS
 complete -c portreeve -n "__fish_seen_subcommand_from may" -l access -r -F -d 'the access file'
 complete -c portreeve -n "__fish_seen_subcommand_from may" -l group -x -d 'a group that the API names for the user'
 complete -c portreeve -n "__fish_seen_subcommand_from may" -x -a 'pull push create delete path'
+
+complete -c portreeve -n "__fish_seen_subcommand_from readonly" -l admin -x -d 'the admin socket of a gate, unix:PATH'
+complete -c portreeve -n "__fish_seen_subcommand_from readonly" -l for -x -d 'seconds after which writes pass again, whatever COMMAND does'
+complete -c portreeve -n "__fish_seen_subcommand_from readonly" -l wait -x -d 'seconds in which uploads that were begun may end'
+complete -c portreeve -n "__fish_seen_subcommand_from readonly" -x -a '(__fish_complete_command)'

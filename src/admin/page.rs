@@ -68,9 +68,14 @@ pub(super) fn render(watched: &Watched) -> String {
 fn header(html: &mut Html, watched: &Watched, standing: &metrics::Standing) {
     let is_down = |one: &&BackendStanding| one.state == BackendState::Down;
     let down = standing.backends.iter().filter(is_down).count();
+    let read_only = standing.read_only.map(clock);
+    let read_only = read_only.map(|until| format!("read-only until {until} at the latest"));
     let (class, state) = match down {
         _ if watched.service.draining.load(Ordering::Acquire) => ("bad", "stopping"),
-        0 => ("good", "serving"),
+        0 => match &read_only {
+            Some(read_only) => ("fair", read_only.as_str()),
+            None => ("good", "serving"),
+        },
         all if all == standing.backends.len() => ("bad", "no backend"),
         _ => ("fair", "a backend is down"),
     };

@@ -19,7 +19,7 @@ pub const LONGEST_HOLD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Who has begun an upload within this time may store a manifest while writes are being ended.
 const RECENT: Duration = Duration::from_secs(5 * 60);
 /// Between the last upload of a push and its manifest a client may take so long.
-const MANIFEST_WITHIN: Duration = Duration::from_secs(5);
+const MANIFEST_WITHIN: Duration = Duration::from_secs(3);
 /// And so long between two manifests.
 const NEXT_MANIFEST_WITHIN: Duration = Duration::from_secs(1);
 /// Users that are remembered. Who is not stores no manifest while writes are being ended, and pushes again later.
@@ -110,12 +110,6 @@ impl Hold {
     /// Begins to hold writes back.
     pub fn begin(&self, term: Term) {
         self.state().held = Some(term);
-    }
-
-    /// Nothing is written from now on.
-    pub fn close(&self) {
-        let _state = self.state();
-        self.is_closed.store(true, Ordering::Release);
     }
 
     /// Writes pass again.

@@ -313,6 +313,8 @@ pub struct Standing {
     pub waiting: usize,
     /// Requests in flight whose clients are gone.
     pub detached: usize,
+    /// Whether writes are held back; until when, for people.
+    pub read_only: Option<SystemTime>,
     /// What transfers hold in large buffers and pipes, in bytes.
     pub buffered: usize,
     /// Open connections of clients.

@@ -196,6 +196,11 @@ impl Page<'_> {
                 standing.detached,
             ),
             (
+                "portreeve_read_only",
+                "1 while writes are held back",
+                usize::from(standing.read_only.is_some()),
+            ),
+            (
                 "portreeve_transfer_bytes",
                 "Memory that transfers hold in large buffers and pipes",
                 standing.buffered,

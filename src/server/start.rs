@@ -272,6 +272,7 @@ fn standing(
             in_flight,
             waiting,
             detached: service.detached.count(),
+            read_only: service.hold.standing().ends,
             buffered: memory.buffered(),
             open,
             parked: open.saturating_sub(in_flight),

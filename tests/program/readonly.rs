@@ -140,11 +140,18 @@ fn what_writes_is_refused_with_the_time_and_what_reads_goes_on() {
     // Nobody learns of it who is not let in.
     assert_eq!(house.status(OPENING, &["Content-Length: 0"]), 401);
     assert!(house.told().starts_with("read-only until "));
+    let read = |path: &str| {
+        let answer = Client::unix(&house.socket).ask(&format!("GET {path}"), &[]);
+        message(&answer)
+    };
+    assert!(read("/metrics").contains("\nportreeve_read_only 1\n"));
+    assert!(read("/").contains("read-only until "));
     house.let_end();
     let outcome = program.wait();
     assert_eq!(outcome.code(), Some(0), "{outcome:#?}");
     house.wait_for_end();
     assert_eq!(house.told(), "writes pass\n");
+    assert!(read("/metrics").contains("\nportreeve_read_only 0\n"));
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn what_was_begun_may_end_and_nothing_else_and_then_nothing() {
     assert!(ask(&hold, MANIFEST, "alice", now).is_ok());
     let late = now + RECENT + SECOND;
     assert!(ask(&hold, MANIFEST, "carol", now).is_err());
-    hold.close();
+    close(&hold, now);
     assert_eq!(passing(&hold, "alice", now), [STATUS]);
     hold.end();
     assert_eq!(passing(&hold, "alice", late), ALL);
@@ -61,7 +61,7 @@ fn it_closes_when_all_has_ended_or_its_time_is_over() {
     drop(piece);
     // The end of a write is taken from the clock.
     let ended = Instant::now();
-    assert_eq!(hold.go_on(ended + SECOND), (Phase::Closing, 0));
+    assert_eq!(hold.go_on(ended + 2 * SECOND), (Phase::Closing, 0));
     drop(ask(&hold, MANIFEST, "alice", ended).unwrap());
     let named = Instant::now();
     assert_eq!(hold.go_on(named + SECOND / 2), (Phase::Closing, 0));
@@ -79,8 +79,7 @@ fn it_closes_when_all_has_ended_or_its_time_is_over() {
 #[test]
 fn its_end_is_kept_whoever_looks() {
     let (hold, now) = (Arc::new(Hold::default()), Instant::now());
-    hold.begin(term(now));
-    hold.close();
+    close(&hold, now);
     let end = now + 3600 * SECOND;
     assert!(ask(&hold, OPENING, "alice", end - SECOND).is_err());
     assert!(ask(&hold, OPENING, "alice", end).is_ok());
