@@ -24,6 +24,16 @@ fn term(now: Instant) -> Term {
     }
 }
 
+/// Without waiting for what was begun.
+fn close(hold: &Hold, now: Instant) {
+    let closes = now;
+    hold.begin(Term {
+        closes,
+        ..term(now)
+    });
+    assert_eq!(hold.go_on(now).0, Phase::Closed);
+}
+
 fn ask(hold: &Arc<Hold>, line: &str, user: &str, now: Instant) -> Result<Option<Permit>, Refusal> {
     hold.permit(&head(line), Some(user.as_bytes().into()), now)
 }
