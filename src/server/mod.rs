@@ -13,6 +13,7 @@ mod maintenance;
 mod notify;
 mod prepare;
 mod reload;
+mod sandbox;
 mod site_files;
 mod sites;
 mod socket_activation;
@@ -32,6 +33,7 @@ use crate::exit::WRONG_CONFIGURATION;
 use crate::files::Reader;
 use crate::log;
 use crate::metrics;
+use crate::processors;
 use crate::terminal::{complain, tell};
 use authority::Discovery;
 use bound::{Bound, Role};
@@ -78,7 +80,15 @@ fn start(settings: Settings, role: Role) -> ExitCode {
             return ExitCode::from(WRONG_CONFIGURATION);
         }
     };
+    processors::count();
+    // A sandbox holds the thread that makes it, and those that are started afterwards.
+    let confined = sandbox::enter(&settings, role, &prepared.sites);
     log::start_writing();
+    if let Err(fault) = confined {
+        ::log::error!("{fault}");
+        log::flush();
+        return ExitCode::FAILURE;
+    }
     log_panics();
     let done = run(&settings, role, before, prepared, bound, signals);
     if let Err(error) = &done {
