@@ -48,6 +48,7 @@ mod lock;
 pub mod log;
 pub mod metrics;
 pub mod net;
+mod processors;
 pub mod terminal;
 mod text;
 

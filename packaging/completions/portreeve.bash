@@ -9,7 +9,8 @@ _portreeve() {
         --tls-self-signed --tls-name --acme --acme-dir --acme-directory --acme-email --acme-ca --acme-profile
         --proxy-protocol --trusted-proxy --max-requests --workers --max-connections --max-connections-per-address
         --header-timeout
-        --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log"
+        --idle-timeout --drain-timeout --admin --insecure-admin --health-path --log
+        --sandbox"
     local serve="
         --backend --backend-ca --auth-backend --auth-cache --auth-timeout --auth-ca --auth-probe --access --token-key --external-url
         --site --sites --client-ca --client-auth --backend-authorization --paths --allow --preflight
@@ -38,6 +39,7 @@ _portreeve() {
     --backend-authorization) COMPREPLY=($(compgen -W "drop user pass" -- "$word")) && return ;;
     --client-auth) COMPREPLY=($(compgen -W "optional required" -- "$word")) && return ;;
     --paths) COMPREPLY=($(compgen -W "strict as-sent" -- "$word")) && return ;;
+    --sandbox) COMPREPLY=($(compgen -W "on off require" -- "$word")) && return ;;
     --log) COMPREPLY=($(compgen -W "text json" -- "$word")) && return ;;
     --insecure-http | --insecure-admin | --preflight) COMPREPLY=($(compgen -W "yes no $everywhere" -- "$word")) && return ;;
     esac

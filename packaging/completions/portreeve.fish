@@ -68,6 +68,7 @@ complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l admin -x -d 
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l insecure-admin -d 'allow --admin on an address that is not loopback, and under any host name'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l health-path -x -d 'a path that the gate answers itself, without credentials: 200 while it is ready, else 503; for balancers and kubelet'
 complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l log -x -a 'text json' -d 'form of the access log, which goes to standard output'
+complete -c portreeve -n "__fish_seen_subcommand_from $settings" -l sandbox -x -a 'on off require' -d 'confinement by Landlock and seccomp after start; on takes what the kernel has and says what it lacks, require refuses to start without both'
 
 complete -c portreeve -n "__fish_seen_subcommand_from passwd" -l stdin -d 'read the password from standard input, as one line'
 complete -c portreeve -n "__fish_seen_subcommand_from passwd" -l cost -x -d 'what a check of the new password costs, 4 to 16'

@@ -24,7 +24,7 @@ pub use sites::{SiteFiles, SiteSettings};
 pub use source::Flags;
 pub use table::{Id, Kind, Scope, Setting, by_name, settings_table};
 
-pub use values::{BackendAuthorization, ClientAuth, Paths};
+pub use values::{BackendAuthorization, ClientAuth, Paths, Sandbox};
 
 pub(crate) use fault::redact;
 pub(crate) use table::{nearest, settings_of_auth, with_settings, with_settings_of_auth};

@@ -4,7 +4,7 @@
 //! found before any is reported.
 
 use super::sites::SiteFiles;
-use super::values::{BackendAuthorization, ClientAuth, Paths};
+use super::values::{BackendAuthorization, ClientAuth, Paths, Sandbox};
 use super::{
     checks,
     endpoint::{Admin, AuthBackend, Backend, ExternalUrl, Listen},
@@ -96,6 +96,8 @@ pub struct Settings {
     pub health_path: Option<String>,
     /// Form of the log.
     pub log: Format,
+    /// What the process gives up once it is started.
+    pub sandbox: Placed<Sandbox>,
     /// What is odd without being wrong, one line each; the commands show them on standard error.
     pub warnings: Vec<String>,
 }
@@ -260,6 +262,7 @@ impl Settings {
         let insecure_admin = read.one(Id::insecure_admin, values::switch);
         let health_path = read.optional(Id::health_path, values::health_path);
         let log = read.one(Id::log, values::log_format);
+        let sandbox = read.optional_with_default(Id::sandbox, values::sandbox);
 
         let Reader {
             sources,
@@ -436,6 +439,7 @@ impl Settings {
             insecure_admin,
             health_path: health_path.and_then(|path| path.value),
             log,
+            sandbox,
             warnings,
         };
         (settings, all)

@@ -96,6 +96,11 @@ impl SiteFiles {
         self.directory.is_some()
     }
 
+    /// Where others may come.
+    pub fn directory(&self) -> Option<&Path> {
+        self.directory.as_ref().map(|place| place.value.as_path())
+    }
+
     /// The files that there are now.
     ///
     /// # Errors

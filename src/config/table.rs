@@ -118,6 +118,8 @@ macro_rules! with_settings {
                 "a path that the gate answers itself, without credentials: 200 while it is ready, else 503; for balancers and kubelet";
             log "text|json" = "text",
                 "form of the access log, which goes to standard output";
+            sandbox "on|off|require" = "on",
+                "confinement by Landlock and seccomp after start; on takes what the kernel has and says what it lacks, require refuses to start without both";
         }
     };
 }

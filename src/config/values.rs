@@ -38,6 +38,18 @@ pub enum ClientAuth {
     Required,
 }
 
+/// Whether the process gives up what it has no use for once it is started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sandbox {
+    /// As far as the kernel can.
+    #[default]
+    On,
+    /// It keeps all that its user may.
+    Off,
+    /// It does not serve without.
+    Require,
+}
+
 /// A day; what is meant to be longer is a slip.
 const LONGEST_SECONDS: u32 = 86_400;
 /// The challenge is a header field of every 401.
@@ -248,6 +260,15 @@ pub(crate) fn health_path(text: &str) -> Result<Option<String>, String> {
         Some("") => Err(OF_REGISTRY.to_owned()),
         Some(rest) if rest.starts_with('/') => Err(OF_REGISTRY.to_owned()),
         _ => Ok(Some(text.to_owned())),
+    }
+}
+
+pub(crate) fn sandbox(text: &str) -> Result<Sandbox, String> {
+    match text {
+        "on" => Ok(Sandbox::On),
+        "off" => Ok(Sandbox::Off),
+        "require" => Ok(Sandbox::Require),
+        _ => Err("neither on nor off nor require".to_owned()),
     }
 }
 

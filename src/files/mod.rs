@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use reader::{Obstacle, Reader};
 
@@ -22,6 +23,17 @@ pub const UTF_16: &str = "UTF-16, as some programs of Windows write text: save i
 
 /// What some editors put in front of a text, where it means nothing.
 pub const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Of a file that is out of reach since the start, although its modes would let this user have it.
+const OUTSIDE: &str = "outside of what the sandbox allows, which is what the configuration named at the start; restart the gate";
+
+/// Whether the process has given up most files.
+static CONFINED: AtomicBool = AtomicBool::new(false);
+
+/// From here on files may be out of reach although their modes are good.
+pub fn confined() {
+    CONFINED.store(true, Ordering::Relaxed);
+}
 
 /// One fault of a file that is read line by line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +70,7 @@ pub fn why(path: &Path, error: &io::Error) -> String {
             // Something else than the modes may forbid it, and then there is no more to say.
             let what = match reader.obstacle(path) {
                 Some(obstacle) => format!(": user {reader} {obstacle}"),
+                None if CONFINED.load(Ordering::Relaxed) => return OUTSIDE.to_owned(),
                 None => format!(" for user {reader}"),
             };
             let is_service = std::env::var_os("INVOCATION_ID").is_some();

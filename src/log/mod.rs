@@ -29,7 +29,7 @@ use ::log::{Level, LevelFilter, Metadata, Record};
 use std::{
     cell::RefCell,
     fmt::Write as _,
-    sync::OnceLock,
+    sync::{Once, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -48,17 +48,28 @@ pub enum Format {
     Json,
 }
 
-/// Starts both logs; before this, and when called again, nothing happens. `log::info!` and its siblings reach standard
-/// error from here on, those of other crates excepted.
-pub fn start(format: Format) {
+/// Opens both logs; before this, and when called again, nothing happens. `log::info!` and its siblings are kept from here on,
+/// those of other crates excepted, and reach standard error once writing [starts](start_writing).
+pub fn open(format: Format) {
     let logs = Logs {
         format,
-        messages: Queue::start("messages", Target::Stderr),
-        access: Queue::start("access-log", Target::Stdout),
+        messages: Queue::new(Target::Stderr),
+        access: Queue::new(Target::Stdout),
         is_journal: journal::is_there(),
     };
     if LOGS.set(logs).is_ok() && ::log::set_logger(&MESSAGES).is_ok() {
         ::log::set_max_level(LevelFilter::Info);
+    }
+}
+
+/// Starts the threads that write what is said. Called again, it does nothing.
+pub fn start_writing() {
+    static STARTED: Once = Once::new();
+    if let Some(logs) = LOGS.get() {
+        STARTED.call_once(|| {
+            logs.messages.start_writing("messages");
+            logs.access.start_writing("access-log");
+        });
     }
 }
 
@@ -125,8 +136,9 @@ pub fn priority(level: Level) -> &'static str {
 }
 
 /// Waits until all that was logged is written, for a second at most on each of the two streams. For
-/// the end of the program.
+/// the end of the program, which may come before writing has started.
 pub fn flush() {
+    start_writing();
     if let Some(logs) = LOGS.get() {
         // The access log first: it may still have to say that lines were lost.
         logs.access.flush(Instant::now() + LONGEST_FLUSH);

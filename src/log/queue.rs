@@ -59,6 +59,7 @@ impl Weight {
 /// The end that lines go in.
 pub(super) struct Queue {
     shared: Arc<Shared>,
+    target: Target,
     /// For whoever watches.
     lost: &'static Counter,
 }
@@ -86,22 +87,33 @@ struct State {
 }
 
 impl Queue {
-    /// Starts the thread.
-    pub(super) fn start(name: &str, target: Target) -> Queue {
-        Queue::start_with(name, target, move |lines| {
-            write_to(target, lines.as_bytes())
-        })
+    /// One that gathers, and writes nothing yet.
+    pub(super) fn new(target: Target) -> Queue {
+        let lost = match target {
+            Target::Stdout => &metrics::ACCESS_LINES_LOST,
+            Target::Stderr => &metrics::MESSAGES_LOST,
+        };
+        Queue {
+            shared: Arc::default(),
+            target,
+            lost,
+        }
     }
 
-    fn start_with(
+    /// Starts the thread.
+    pub(super) fn start_writing(&self, name: &str) {
+        let target = self.target;
+        self.start_writing_with(name, move |lines| write_to(target, lines.as_bytes()));
+    }
+
+    fn start_writing_with(
+        &self,
         name: &str,
-        target: Target,
         write: impl FnMut(&str) -> io::Result<()> + Send + 'static,
-    ) -> Queue {
-        let shared = Arc::new(Shared::default());
+    ) {
         let writer = Writer {
-            shared: Arc::clone(&shared),
-            target,
+            shared: Arc::clone(&self.shared),
+            target: self.target,
             write,
             failed: false,
         };
@@ -110,11 +122,6 @@ impl Queue {
             .name(name.to_owned())
             .stack_size(STACK)
             .spawn(|| writer.run());
-        let lost = match target {
-            Target::Stdout => &metrics::ACCESS_LINES_LOST,
-            Target::Stderr => &metrics::MESSAGES_LOST,
-        };
-        Queue { shared, lost }
     }
 
     /// Adds a line, which ends in a line feed, or counts it as lost. Never waits for the writer.
@@ -271,7 +278,8 @@ mod tests {
     fn scripted() -> (Queue, Receiver<String>, Sender<io::Result<()>>) {
         let (written, receive) = channel();
         let (allow, leave) = channel::<io::Result<()>>();
-        let queue = Queue::start_with("test", Target::Stdout, move |lines: &str| {
+        let queue = Queue::new(Target::Stdout);
+        queue.start_writing_with("test", move |lines: &str| {
             let result = leave.recv().unwrap_or(Ok(()));
             let _ = written.send(lines.to_owned());
             result

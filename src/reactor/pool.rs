@@ -52,7 +52,7 @@ pub(super) struct Job<T> {
 impl<T: Task> Pool<T> {
     pub(super) fn new(most: usize) -> Arc<Pool<T>> {
         let most = most.max(2);
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = crate::processors::count();
         let queue = |kind| Queue {
             waiting: VecDeque::new(),
             running: 0,

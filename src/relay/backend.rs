@@ -102,7 +102,7 @@ impl Backend {
         connect_timeout: Duration,
     ) -> Backend {
         // A shelf for each.
-        let loops = std::thread::available_parallelism().map_or(1, usize::from);
+        let loops = crate::processors::count();
         Backend {
             address,
             tls,

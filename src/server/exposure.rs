@@ -14,8 +14,14 @@ use crate::net::{HostPort, LookUp, is_private};
 /// known of it.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Places that are being looked up.
+/// Places that should be out of reach.
+#[derive(Default)]
 pub struct Exposure {
+    places: Vec<(HostPort, Warning)>,
+}
+
+/// The same, that are being looked up.
+pub struct LookUps {
     deadline: Instant,
     places: Vec<(LookUp, Warning)>,
 }
@@ -24,20 +30,31 @@ pub struct Exposure {
 type Warning = Box<dyn Fn(IpAddr) -> String>;
 
 impl Exposure {
-    /// Begins to look up all places of these settings that should be out of reach.
-    pub fn begin<'a>(all: impl Iterator<Item = &'a Settings>) -> Exposure {
+    /// All such places of these settings.
+    pub fn of<'a>(all: impl Iterator<Item = &'a Settings>) -> Exposure {
         // Several sites may stand before one.
         let mut seen = HashSet::new();
         Exposure {
-            deadline: Instant::now() + LIMIT,
             places: all
                 .flat_map(places)
                 .filter(|(place, _)| seen.insert(place.to_string()))
-                .map(|(place, warning)| (LookUp::begin(place), warning))
                 .collect(),
         }
     }
 
+    /// Begins to look them up, each in a thread.
+    pub fn look_up(self) -> LookUps {
+        let places = self.places.into_iter();
+        LookUps {
+            deadline: Instant::now() + LIMIT,
+            places: places
+                .map(|(place, warning)| (LookUp::begin(place), warning))
+                .collect(),
+        }
+    }
+}
+
+impl LookUps {
     /// What is to be said of those that are found to be open, in time.
     pub fn warnings(&self) -> Vec<String> {
         let open = self.places.iter().filter_map(|(look_up, warning)| {

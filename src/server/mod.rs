@@ -13,6 +13,7 @@ mod maintenance;
 mod notify;
 mod prepare;
 mod reload;
+mod sandbox;
 mod site_files;
 mod sites;
 mod socket_activation;
@@ -32,9 +33,11 @@ use crate::exit::WRONG_CONFIGURATION;
 use crate::files::Reader;
 use crate::log;
 use crate::metrics;
+use crate::processors;
 use crate::terminal::{complain, tell};
 use authority::Discovery;
 use bound::{Bound, Role};
+use exposure::LookUps;
 use listener::Listener;
 use prepare::{Prepared, Writing, prepare};
 use socket_activation::HandedOver;
@@ -54,12 +57,12 @@ pub fn auth(settings: Settings) -> ExitCode {
 fn start(settings: Settings, role: Role) -> ExitCode {
     let handed_over = HandedOver::take();
     metrics::started();
-    log::start(settings.log);
-    log_panics();
+    log::open(settings.log);
     let signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
         Ok(signals) => signals,
         Err(error) => {
             ::log::error!("signals cannot be caught: {error}");
+            log::flush();
             return ExitCode::FAILURE;
         }
     };
@@ -77,6 +80,16 @@ fn start(settings: Settings, role: Role) -> ExitCode {
             return ExitCode::from(WRONG_CONFIGURATION);
         }
     };
+    processors::count();
+    // A sandbox holds the thread that makes it, and those that are started afterwards.
+    let confined = sandbox::enter(&settings, role, &prepared.sites);
+    log::start_writing();
+    if let Err(fault) = confined {
+        ::log::error!("{fault}");
+        log::flush();
+        return ExitCode::FAILURE;
+    }
+    log_panics();
     let done = run(&settings, role, before, prepared, bound, signals);
     if let Err(error) = &done {
         ::log::error!("{error}");
@@ -111,7 +124,9 @@ pub fn check(mut settings: Settings) -> ExitCode {
     if let Some(unit) = &unit {
         unit.examine(&mut settings, &mut faults, &mut warnings);
     }
+    let mut look_ups = None;
     if let Some(prepared) = &mut prepared {
+        look_ups = Some(std::mem::take(&mut prepared.exposure).look_up());
         // What is known is said before anything is waited for.
         prepared.words.drain(..).for_each(|word| tell(&word));
         warnings.append(&mut prepared.warnings);
@@ -124,9 +139,7 @@ pub fn check(mut settings: Settings) -> ExitCode {
             warnings.extend(authority::password_asked(settings, site));
         }
     }
-    if let Some(prepared) = prepared {
-        warnings.extend(prepared.exposure.warnings());
-    }
+    warnings.extend(look_ups.iter().flat_map(LookUps::warnings));
     for warning in &warnings {
         complain(&format!("warning: {warning}"));
     }

@@ -85,7 +85,7 @@ pub fn prepare(settings: &Settings, role: Role, writing: Writing) -> Result<Prep
     let shared = Shared::new(role, settings.workers);
     sockets(settings, &mut found.faults);
     let site_settings = sites::read(settings, &mut found.faults);
-    let exposure = Exposure::begin(
+    let exposure = Exposure::of(
         std::iter::once(settings).chain(site_settings.iter().map(|(_, site)| &site.settings)),
     );
     let pairs = pairs(settings, &mut found);

@@ -29,6 +29,7 @@ use crate::connection::{
 use crate::gate::auth::HeldBack;
 use crate::log;
 use crate::metrics::{Standing, ThrottledStanding};
+use crate::processors;
 use crate::reactor::{Notice, Reactor};
 
 /// Descriptors that are not for clients: standard streams, files, listeners, the log, and 32 for both ends of the pipes of big
@@ -60,8 +61,9 @@ impl Running {
         bound: Bound,
         signals: Signals,
     ) -> io::Result<Running> {
+        let look_ups = std::mem::take(&mut prepared.exposure).look_up();
         say(settings, &prepared);
-        let exposed = prepared.exposure.warnings();
+        let exposed = look_ups.warnings();
         exposed.iter().for_each(|warning| ::log::warn!("{warning}"));
         let certificates = Arc::clone(&prepared.certificates);
         let plain = prepared.tls.take();
@@ -77,7 +79,7 @@ impl Running {
             room.connections,
             settings.max_connections_per_address.unwrap_or(0),
         );
-        let loops = thread::available_parallelism().map_or(1, usize::from);
+        let loops = processors::count();
         let reactor = Reactor::new(loops, threads(settings, loops))?;
         let wanted = keeper
             .as_ref()

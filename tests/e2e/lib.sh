@@ -16,6 +16,14 @@ started=()
 # What a script has made outside of its room, and is removed with it.
 elsewhere=()
 
+# What the sandbox forbids by mistake must fail a script. Where the kernel lacks a part of it, gates do without, and say so.
+if [[ -e /proc/sys/kernel/seccomp/actions_avail ]] &&
+    python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 1)'; then # landlock_create_ruleset
+    export PORTREEVE_SANDBOX=${PORTREEVE_SANDBOX:-require}
+else
+    echo "$name: this kernel lacks Landlock or seccomp, so that nothing is tried in a sandbox" >&2
+fi
+
 # Makes the room; first of all in every script.
 begin() {
     [[ -x $portreeve ]] || {

@@ -24,7 +24,8 @@ fn a_process_that_logs() {
         Format::Text
     };
     let count = std::env::var(COUNT).unwrap().parse().unwrap();
-    logs::start(form);
+    logs::open(form);
+    logs::start_writing();
     log::info!(target: "portreeve::server", "guarding\nsomething");
     log::debug!(target: "portreeve::server", "hidden");
     log::warn!(target: "rustls::conn", "hidden");

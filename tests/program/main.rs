@@ -45,6 +45,7 @@ mod redirect;
 mod refused;
 mod relay;
 mod reload;
+mod sandbox;
 mod secrets;
 mod serve;
 mod sites;

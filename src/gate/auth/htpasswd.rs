@@ -129,7 +129,7 @@ impl Default for Hashes {
     fn default() -> Hashes {
         // Fewer at once than this machine, or what is granted of it, has cores, so that hashing never takes it away from those
         // who are in already.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = crate::processors::count();
         Hashes(hashes(cores.saturating_sub(1), MOST_QUEUED))
     }
 }

@@ -1,6 +1,6 @@
 //! The built program, started as a user would, with its outputs collected.
 use super::watched::Lines;
-use super::{Client, Dir, HTPASSWD, PATIENCE, certificates};
+use super::{Client, Dir, HTPASSWD, PATIENCE, certificates, kernel};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process, prlimit, waitid,
 };
@@ -171,6 +171,16 @@ impl Gate {
     pub fn threads(&self) -> usize {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
         tasks.unwrap().count()
+    }
+
+    /// What the system says of each of its threads.
+    pub fn statuses_of_threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let paths = tasks.map(|task| task.unwrap().path().join("status"));
+        // One may end meanwhile.
+        paths
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .collect()
     }
 
     /// How many of its descriptors are ends of pipes.
@@ -363,6 +373,10 @@ fn command() -> Command {
         if text.starts_with("PORTREEVE_") || text == "BACKEND" || text == "AUTH_BACKEND" {
             command.env_remove(&name);
         }
+    }
+    // What the sandbox forbids by mistake must fail a test.
+    if kernel::has_sandbox() {
+        command.env("PORTREEVE_SANDBOX", "require");
     }
     command
 }

@@ -13,6 +13,7 @@ pub mod client;
 pub mod dir;
 pub mod expected;
 pub mod gate;
+pub mod kernel;
 pub mod message;
 pub mod records;
 pub mod stream;
