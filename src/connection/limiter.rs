@@ -121,6 +121,11 @@ impl ConnectionLimiter {
         })
     }
 
+    /// How many there can be.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// Open connections.
     pub fn taken(&self) -> usize {
         self.table().total

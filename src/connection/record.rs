@@ -1,7 +1,7 @@
 //! What is remembered of a request for its line in the log.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Forwarding, Origin, Service, Site};
 use crate::gate::registry::{Digest, Route};
@@ -28,6 +28,8 @@ pub(super) struct Record {
     pub(super) claimed: bool,
     pub(super) up: u64,
     pub(super) down: u64,
+    /// For backends, if one was asked.
+    pub(super) wait: Option<Duration>,
     pub(super) request_id: String,
     pub(super) note: Option<String>,
     /// What the backend says that it has sent or taken.
@@ -90,6 +92,7 @@ impl Record {
             claimed: false,
             up: 0,
             down: 0,
+            wait: None,
             request_id: service.request_ids.make(),
             note: None,
             digest: None,
@@ -153,6 +156,7 @@ impl Record {
             up: self.up,
             down: self.down,
             elapsed,
+            wait: self.wait,
             request_id: &self.request_id,
             registry: route.and_then(|(route, _)| {
                 Some(Registry {

@@ -353,6 +353,7 @@ impl Connection {
                 // bounds those is that each keeps its turn.
                 let must_go_on = matches!(grant.task(), Task::Create { .. });
                 if permit.is_none() && !must_go_on {
+                    relaying.admitted.record.wait = relaying.exchange.waited(cx.now);
                     return self.gone(relaying.admitted.record);
                 }
                 relaying.detached = permit;
@@ -371,7 +372,7 @@ impl Connection {
             ..
         } = admitted;
         (record.up, record.down, record.note) = (outcome.up, outcome.down, outcome.note);
-        record.digest = outcome.digest;
+        (record.digest, record.wait) = (outcome.digest, outcome.wait);
         if outcome.asks_for_password
             && let Some(to) = record.forwarding()
             && let Some(remedy) = to.on_password_asked()

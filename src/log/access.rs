@@ -34,6 +34,8 @@ pub struct Access<'a> {
     pub down: u64,
     /// From the whole head to the last byte of the answer.
     pub elapsed: Duration,
+    /// Of that, until the heads of the backends' answers were there; nothing where none was asked.
+    pub wait: Option<Duration>,
     /// What the backend saw as `X-Request-ID`.
     pub request_id: &'a str,
     /// What it is about in a registry. Only the JSON form says it; the target has it all.
@@ -70,6 +72,7 @@ impl Default for Access<'_> {
             up: 0,
             down: 0,
             elapsed: Duration::ZERO,
+            wait: None,
             request_id: "",
             registry: None,
             host: None,
@@ -101,11 +104,13 @@ impl Access<'_> {
         line.push(' ');
         self.write_target(|part| escape::quoted(line, part));
         for (before, number) in [
-            ("\" ", self.status.into()),
-            (" up=", self.up),
-            (" down=", self.down),
-            (" ms=", self.milliseconds()),
+            ("\" ", Some(self.status.into())),
+            (" up=", Some(self.up)),
+            (" down=", Some(self.down)),
+            (" ms=", Some(milliseconds(self.elapsed))),
+            (" wait=", self.wait.map(milliseconds)),
         ] {
+            let Some(number) = number else { continue };
             line.push_str(before);
             line.push_str(itoa::Buffer::new().format(number));
         }
@@ -145,7 +150,11 @@ impl Access<'_> {
             .number("status", self.status.into())
             .number("up", self.up)
             .number("down", self.down)
-            .number("ms", self.milliseconds())
+            .number("ms", milliseconds(self.elapsed));
+        if let Some(wait) = self.wait {
+            object.number("wait", milliseconds(wait));
+        }
+        object
             .text("id", word(self.request_id.as_bytes()))
             .maybe("host", self.host.map(|host| word(host.as_bytes())))
             .maybe("claimed", self.user.filter(|_| self.claimed).map(word))
@@ -164,10 +173,6 @@ impl Access<'_> {
         line.push('\n');
     }
 
-    fn milliseconds(&self) -> u64 {
-        u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX)
-    }
-
     fn write_target(&self, mut write: impl FnMut(&[u8])) {
         // Cut after the secrets are gone: the cut must not make a long one look like a short one.
         let mut room = LONGEST_TARGET;
@@ -180,6 +185,10 @@ impl Access<'_> {
             room -= shown.len();
         });
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -254,6 +263,16 @@ mod tests {
         assert!(json(&access).ends_with(
             ",\"id\":\"9f00\",\"action\":\"pull\",\"repository\":\"team/app\",\"digest\":\"sha256:ab\"}\n"
         ));
+    }
+
+    #[test]
+    fn how_long_a_backend_was_waited_for_is_said_where_one_was_asked() {
+        let access = Access {
+            wait: Some(Duration::from_micros(9_999)),
+            ..request()
+        };
+        assert!(text(&access).ends_with(" ms=12 wait=9 id=9f00\n"));
+        assert!(json(&access).ends_with(",\"ms\":12,\"wait\":9,\"id\":\"9f00\"}\n"));
     }
 
     #[test]

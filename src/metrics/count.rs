@@ -42,6 +42,17 @@ pub struct Histogram<const BOUNDS: usize> {
     sum: Counter,
 }
 
+/// What a histogram has counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Each bound with how many values belong to it.
+    pub counts: Vec<(u64, u64)>,
+    /// How many are beyond them all.
+    pub beyond: u64,
+    /// All values together.
+    pub sum: u64,
+}
+
 impl<const BOUNDS: usize> Histogram<BOUNDS> {
     /// An empty one with these bounds, which ascend.
     pub const fn new(bounds: &'static [u64; BOUNDS]) -> Histogram<BOUNDS> {
@@ -60,11 +71,14 @@ impl<const BOUNDS: usize> Histogram<BOUNDS> {
         self.sum.add(value);
     }
 
-    /// Each bound with how many values belong to it, and then how many are beyond them all.
-    pub fn counts(&self) -> (Vec<(u64, u64)>, u64) {
+    /// What was counted so far.
+    pub fn counted(&self) -> Counted {
         let counts = self.counts.iter().map(Counter::value);
-        let counts = self.bounds.iter().copied().zip(counts).collect();
-        (counts, self.beyond.value())
+        Counted {
+            counts: self.bounds.iter().copied().zip(counts).collect(),
+            beyond: self.beyond.value(),
+            sum: self.sum(),
+        }
     }
 
     /// All values together.
@@ -83,8 +97,12 @@ mod tests {
         for value in [0, 1, 10, 11, 100, 101, 1000] {
             SOME.count(value);
         }
-        assert_eq!(SOME.counts(), (vec![(0, 1), (10, 2), (100, 2)], 2));
-        assert_eq!(SOME.sum(), 1223);
+        let counted = Counted {
+            counts: vec![(0, 1), (10, 2), (100, 2)],
+            beyond: 2,
+            sum: 1223,
+        };
+        assert_eq!(SOME.counted(), counted);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What is counted, and the values of its labels.
 
 use super::busiest::{Busiest, Busy};
-use super::count::{Counter, Histogram};
+use super::count::{Counted, Counter, Histogram};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A hundred layers are pulled in less; a push of a huge one may take longer than the last of these. In microseconds.
@@ -190,6 +191,48 @@ pub struct Request<'a> {
     pub site: Option<&'a SiteCounts>,
 }
 
+/// How long one backend was waited for, answer by answer.
+#[derive(Debug)]
+pub struct Waits {
+    all: Histogram<{ DURATIONS.len() }>,
+    /// A mean in which each answer counts less than those after it, in microseconds; all ones before the first.
+    latest: AtomicU64,
+}
+
+impl Waits {
+    /// Nothing was asked of it yet.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Waits {
+        Waits {
+            all: Histogram::new(&DURATIONS),
+            latest: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Counts one answer.
+    pub fn count(&self, wait: Duration) {
+        let wait = micros(wait);
+        self.all.count(wait);
+        // Where two are counted at once one of them may be lost here, which nobody will see.
+        let mean = match self.latest.load(Ordering::Relaxed) {
+            u64::MAX => wait,
+            mean => mean - mean / 8 + wait / 8,
+        };
+        self.latest.store(mean, Ordering::Relaxed);
+    }
+
+    /// All that was counted, in microseconds.
+    pub fn counted(&self) -> Counted {
+        self.all.counted()
+    }
+
+    /// How long its last answers took, if there were any.
+    pub fn latest(&self) -> Option<Duration> {
+        let latest = self.latest.load(Ordering::Relaxed);
+        (latest != u64::MAX).then(|| Duration::from_micros(latest))
+    }
+}
+
 /// Requests that are over of one site, by the class of their status.
 #[derive(Debug, Default)]
 pub struct SiteCounts([Counter; Status::TEXTS.len()]);
@@ -317,6 +360,8 @@ pub struct Standing {
     pub read_only: Option<SystemTime>,
     /// What transfers hold in large buffers and pipes, in bytes.
     pub buffered: usize,
+    /// Connections of clients that can be open at once.
+    pub max_connections: usize,
     /// Open connections of clients.
     pub open: usize,
     /// Those without a request in flight.
@@ -346,6 +391,12 @@ pub struct BackendStanding {
     pub connections: u64,
     /// Connections that failed, and requests that it did not answer.
     pub failures: u64,
+    /// How long its answers took, in microseconds.
+    pub waits: Counted,
+    /// The same of the last ones alone, if there were any.
+    pub latency: Option<Duration>,
+    /// Since when its state is what it is.
+    pub since: Instant,
 }
 
 /// How one certificate is.

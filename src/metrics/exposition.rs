@@ -12,7 +12,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::count::{Counter, Histogram};
+use super::count::{Counted, Counter};
 use super::counted::{
     ACCESS_LINES_LOST, API_DURATION, API_FAILURES, BackendStanding, BackendState, CACHE_HITS,
     CACHE_MISSES, CONNECTIONS, DOWN, DURATION, HASHES, HASHES_REFUSED, LOGINS, Login,
@@ -76,20 +76,20 @@ impl Page<'_> {
         self.histograms(
             "portreeve_request_duration_seconds",
             "From the whole head of a request to the last byte of its answer",
-            durations.map(|(method, duration)| ([("method", *method)], duration)),
+            durations.map(|(method, duration)| ([("method", *method)], duration.counted())),
             MICROSECONDS,
         )?;
         let none: [Label; 0] = [];
         self.histograms(
             "portreeve_request_body_bytes",
             "Bodies of requests, as far as they reached a backend",
-            [(none, &UP)],
+            [(none, UP.counted())],
             1.0,
         )?;
         self.histograms(
             "portreeve_response_body_bytes",
             "Bodies of answers, as far as they reached the client",
-            [(none, &DOWN)],
+            [(none, DOWN.counted())],
             1.0,
         )
     }
@@ -138,7 +138,7 @@ impl Page<'_> {
         self.histograms(
             "portreeve_auth_api_duration_seconds",
             "Calls of the auth API, good or bad",
-            [(none, &API_DURATION)],
+            [(none, API_DURATION.counted())],
             MICROSECONDS,
         )
     }
@@ -204,6 +204,11 @@ impl Page<'_> {
                 "portreeve_transfer_bytes",
                 "Memory that transfers hold in large buffers and pipes",
                 standing.buffered,
+            ),
+            (
+                "portreeve_max_connections",
+                "Connections of clients that can be open at once",
+                standing.max_connections,
             ),
             (
                 "portreeve_connections_open",
@@ -309,7 +314,13 @@ impl Page<'_> {
                 .encode_family(&at(backend))?
                 .encode_counter::<NoLabelSet, _, f64>(&backend.failures, None)?;
         }
-        Ok(())
+        let waits = standing.backends.iter();
+        self.histograms(
+            "portreeve_backend_wait_seconds",
+            "Until the head of its answer was there, from the whole request; connecting included, a body's way not",
+            waits.map(|backend| (at(backend), backend.waits.clone())),
+            MICROSECONDS,
+        )
     }
 
     fn certificates(&mut self, standing: &Standing) -> fmt::Result {
@@ -380,7 +391,13 @@ impl Page<'_> {
             "Memory that is really there",
             process.resident,
         )?;
-        self.gauge("process_threads", "Threads of the process", process.threads)
+        self.gauge("process_threads", "Threads of the process", process.threads)?;
+        self.gauge("process_open_fds", "Open descriptors", process.open_files)?;
+        self.gauge(
+            "process_max_fds",
+            "How many descriptors can be open",
+            process.most_files.map_or(f64::INFINITY, |most| most as f64),
+        )
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -413,25 +430,24 @@ impl Page<'_> {
     }
 
     /// `unit` of what is counted make one of what is shown.
-    fn histograms<'h, L: EncodeLabelSet, const BOUNDS: usize>(
+    fn histograms<L: EncodeLabelSet>(
         &mut self,
         name: &str,
         help: &str,
-        histograms: impl IntoIterator<Item = (L, &'h Histogram<BOUNDS>)>,
+        histograms: impl IntoIterator<Item = (L, Counted)>,
         unit: f64,
     ) -> fmt::Result {
         let mut family = self
             .0
             .encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for (labels, histogram) in histograms {
-            let (counts, beyond) = histogram.counts();
-            let total = counts.iter().map(|(_, count)| count).sum::<u64>() + beyond;
+        for (labels, counted) in histograms {
+            let counts = counted.counts.iter();
+            let total = counts.clone().map(|(_, count)| count).sum::<u64>() + counted.beyond;
             let mut buckets: Vec<_> = counts
-                .into_iter()
-                .map(|(bound, count)| (bound as f64 / unit, count))
+                .map(|(bound, count)| (*bound as f64 / unit, *count))
                 .collect();
-            buckets.push((f64::INFINITY, beyond));
-            let sum = histogram.sum() as f64 / unit;
+            buckets.push((f64::INFINITY, counted.beyond));
+            let sum = counted.sum as f64 / unit;
             family
                 .encode_family(&labels)?
                 .encode_histogram::<NoLabelSet>(sum, total, &buckets, None)?;
@@ -477,6 +493,13 @@ mod tests {
             state,
             connections: 4,
             failures: 1,
+            waits: Counted {
+                counts: vec![(1_000, 2), (5_000, 1)],
+                beyond: 1,
+                sum: 2_500_000,
+            },
+            latency: None,
+            since: Instant::now(),
         }
     }
 
@@ -553,6 +576,9 @@ mod tests {
             "portreeve_backend_state{backend=\"http://127.0.0.1:5001\",state=\"unknown\"} 1",
             "portreeve_throttled_networks 1",
             "portreeve_backend_failures_total{backend=\"http://127.0.0.1:5000\"} 1",
+            "portreeve_backend_wait_seconds_bucket{le=\"0.005\",backend=\"http://127.0.0.1:5000\"} 3",
+            "portreeve_backend_wait_seconds_count{backend=\"http://127.0.0.1:5000\"} 4",
+            "portreeve_backend_wait_seconds_sum{backend=\"http://127.0.0.1:5000\"} 2.5",
             "portreeve_certificate_not_after_timestamp_seconds{certificate=\"0\",name=\"a\\\"b\\\\c\\nd\"}",
             concat!(
                 "portreeve_build_info{version=\"",

@@ -12,7 +12,7 @@ mod exposition;
 mod process;
 
 pub use busiest::Busy;
-pub use count::{Counter, Histogram};
+pub use count::{Counted, Counter, Histogram};
 pub use exposition::{CONTENT_TYPE, text};
 pub use process::{Process, started};
 
@@ -20,7 +20,7 @@ pub use counted::{
     ACCESS_LINES_LOST, API_FAILURES, Awaited, BackendStanding, BackendState, CACHE_HITS,
     CACHE_MISSES, CONNECTIONS, CertificateStanding, HASHES, HASHES_REFUSED, Login, MESSAGES_LOST,
     Method, Reload, Request, SiteCounts, SiteStanding, Standing, Status, Sums, ThrottledStanding,
-    api_call, busiest, login, reload, request, sums,
+    Waits, api_call, busiest, login, reload, request, sums,
 };
 
 pub(crate) use counted::CLIENT_GONE;

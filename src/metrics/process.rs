@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 static STARTED: OnceLock<SystemTime> = OnceLock::new();
@@ -22,6 +23,10 @@ pub struct Process {
     pub resident: u64,
     /// Threads; 0 where the system does not say.
     pub threads: u64,
+    /// Open descriptors; 0 where the system does not say.
+    pub open_files: u64,
+    /// How many there may be, if that has a limit.
+    pub most_files: Option<u64>,
 }
 
 impl Process {
@@ -33,6 +38,10 @@ impl Process {
             cpu: cpu.try_into().unwrap_or_default(),
             resident: number(&status, "VmRSS:") * 1024,
             threads: number(&status, "Threads:"),
+            // Without the one by which they are counted.
+            open_files: fs::read_dir("/proc/self/fd")
+                .map_or(0, |all| all.count().saturating_sub(1) as u64),
+            most_files: getrlimit(Resource::Nofile).current,
         }
     }
 }
@@ -52,6 +61,7 @@ mod tests {
         let process = Process::now();
         assert!(process.cpu > Duration::ZERO);
         assert!(process.resident > 1 << 20 && process.threads >= 1);
+        assert!(process.open_files >= 3 && process.most_files >= Some(process.open_files));
     }
 
     #[test]

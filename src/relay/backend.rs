@@ -15,7 +15,7 @@ use super::health::Health;
 use crate::config;
 use crate::http::{Framing, Input, RequestHead, ResponseHead};
 use crate::lock::EvenIfPoisoned;
-use crate::metrics::{BackendStanding, BackendState, Counter};
+use crate::metrics::{BackendStanding, BackendState, Counter, Waits};
 use crate::net::Resolver;
 use crate::reactor::Context;
 use crate::stream::{Interest, NOBODY, Progress, Socket, Stream};
@@ -86,6 +86,7 @@ pub struct Backend {
     health: Health,
     connections: Counter,
     failures: Counter,
+    waits: Waits,
 }
 
 #[derive(Debug)]
@@ -113,6 +114,7 @@ impl Backend {
             health: Health::unknown(Instant::now()),
             connections: Counter::new(),
             failures: Counter::new(),
+            waits: Waits::new(),
         }
     }
 
@@ -152,6 +154,11 @@ impl Backend {
         self.failures.one();
     }
 
+    /// Counts an answer, whose head came after this time.
+    pub(super) fn answered(&self, waited: Duration) {
+        self.waits.count(waited);
+    }
+
     /// How it is, for whoever watches.
     pub fn standing(&self) -> BackendStanding {
         BackendStanding {
@@ -160,6 +167,9 @@ impl Backend {
             state: self.health.state(),
             connections: self.connections.value(),
             failures: self.failures.value(),
+            waits: self.waits.counted(),
+            latency: self.waits.latest(),
+            since: self.health.since(),
         }
     }
 

@@ -23,6 +23,7 @@ use super::response::{Heard, ResponseReader, Unanswered, may_do_better};
 use super::sides::{Account, Asked, Outgoing, Sides, Terms};
 use super::tunnel::Tunnel;
 use super::upload::{Upload, Uploaded};
+use super::waited::Waited;
 use crate::gate::{Grant, Task};
 use crate::http::{
     CONTINUE, Framing, Input, Refusal, RequestHead, ResponseHead, Unread, Version, append_body,
@@ -56,6 +57,7 @@ pub struct Exchange {
     deadline: Instant,
     client: Presence,
     account: Account,
+    waited: Waited,
     asks_for_password: bool,
     /// Of a manifest that was read before it is sent: its body is behind the head, and this is kept until the end.
     held: Option<Held>,
@@ -123,11 +125,15 @@ impl Exchange {
             own_fields,
         } = outgoing;
         let user = || grant.account().unwrap_or_default();
+        let mut waited = Waited::default();
         let stage = match grant.task() {
             Task::Relay | Task::Preflight => Stage::Choosing,
             // It asks nothing of a backend.
             Task::Token(_) => Stage::Over,
-            Task::List(page, _) => Stage::Listing(Box::new(Listing::new(page, user(), own_fields))),
+            Task::List(page, _) => {
+                waited.begin(now);
+                Stage::Listing(Box::new(Listing::new(page, user(), own_fields)))
+            }
             Task::Create { repository, tags } => {
                 let create = Create::new(repository, tags, user(), own_fields, now);
                 Stage::Creating(Box::new(create))
@@ -145,6 +151,7 @@ impl Exchange {
             deadline: now,
             client: Presence::Here,
             account: Account::default(),
+            waited,
             asks_for_password: false,
             held: None,
         }
@@ -153,6 +160,11 @@ impl Exchange {
     /// When it is to be gone on with although nothing has happened.
     pub fn deadline(&self) -> Instant {
         self.client.deadline(self.deadline)
+    }
+
+    /// How long it has waited for backends, if one was asked.
+    pub fn waited(&self, now: Instant) -> Option<Duration> {
+        self.waited.total(now)
     }
 
     /// Goes on without its client.
@@ -217,18 +229,19 @@ impl Exchange {
                     self.stage = stage;
                     return Turn::Abandoned;
                 }
-                Next::Over(end) => return Turn::Done(self.outcome(end)),
+                Next::Over(end) => return Turn::Done(self.outcome(end, sides.cx.now)),
             }
         }
     }
 
-    fn outcome(&mut self, end: End) -> Outcome {
+    fn outcome(&mut self, end: End, now: Instant) -> Outcome {
         let mut notes = mem::take(&mut self.failures);
         notes.extend(self.account.note.take());
         Outcome {
             end,
             up: self.account.up,
             down: self.account.down,
+            wait: self.waited(now),
             note: Some(notes.join("; ")).filter(|note| !note.is_empty()),
             digest: self.account.digest.take(),
             asks_for_password: self.asks_for_password,
@@ -269,6 +282,9 @@ impl Exchange {
         }
         match create.run(sides) {
             create::Turn::Wait(wait) => {
+                if create.has_arrived() {
+                    self.waited.go_on(sides.cx.now);
+                }
                 self.deadline = create.deadline();
                 Next::Stay(Stage::Creating(create), wait)
             }
@@ -310,6 +326,7 @@ impl Exchange {
                 None => Next::Over(self.refused()),
             };
         };
+        self.waited.begin(now);
         let attempt = Attempt {
             place,
             begun: now,
@@ -373,6 +390,7 @@ impl Exchange {
                 {
                     return self.client_gone(CLIENT_WENT_AWAY);
                 }
+                self.waited.pause(now);
                 let upload = Upload::new(framing, sides.client.stream_mut(), sides.relay, now);
                 Next::On(Stage::Uploading(attempt, asked, upload))
             }
@@ -463,6 +481,7 @@ impl Exchange {
 
     /// The backend has the whole request.
     fn sent(&mut self, attempt: Attempt, asked: Box<Asked>, now: Instant) -> Next {
+        self.waited.go_on(now);
         let sent = Sent {
             uploaded: Uploaded::Whole,
             unread: Unread::Exactly(0),
@@ -479,6 +498,7 @@ impl Exchange {
         unread: Unread,
         sides: &Sides<'_, '_>,
     ) -> Next {
+        self.waited.go_on(sides.cx.now);
         let sent = Sent {
             uploaded: Uploaded::Partly,
             unread,
@@ -579,6 +599,10 @@ impl Exchange {
         let relay = sides.relay;
         relay.choice.answered(attempt.place, attempt.begun);
         let (status, place) = (head.status(), attempt.place);
+        let waited = self.waited.end(sides.cx.now);
+        if let Some(backend) = relay.backends.get(place) {
+            backend.answered(waited);
+        }
         if let Some(held) = &mut self.held {
             held.is_answered(status);
         }

@@ -18,6 +18,8 @@ struct Known {
     state: BackendState,
     /// When it was asked last; at first, when this began.
     asked: Instant,
+    /// When the state became what it is.
+    since: Instant,
 }
 
 impl Health {
@@ -26,12 +28,18 @@ impl Health {
         Health(Mutex::new(Known {
             state: BackendState::Unknown,
             asked: now,
+            since: now,
         }))
     }
 
     /// How it was when it was asked last.
     pub(super) fn state(&self) -> BackendState {
         self.with(|known| known.state)
+    }
+
+    /// Since when it is so.
+    pub(super) fn since(&self) -> Instant {
+        self.with(|known| known.since)
     }
 
     /// A request goes to it. One over a kept connection says nothing of whether it takes new ones: where it did not, it is
@@ -48,6 +56,9 @@ impl Health {
     pub(super) fn found(&self, state: BackendState, now: Instant) -> BackendState {
         self.with(|known| {
             known.asked = now;
+            if known.state != state {
+                known.since = now;
+            }
             std::mem::replace(&mut known.state, state)
         })
     }

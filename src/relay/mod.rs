@@ -28,6 +28,7 @@ mod tags;
 mod transfer;
 mod tunnel;
 mod upload;
+mod waited;
 
 use std::time::Instant;
 

@@ -3,6 +3,7 @@
 use super::listing::Listed;
 use super::tunnel::Tunnel;
 use crate::http::{Refusal, Unread};
+use std::time::Duration;
 
 /// What the log says of a client that did not wait for the end.
 pub const CLIENT_WENT_AWAY: &str = "client went away";
@@ -16,6 +17,8 @@ pub struct Outcome {
     pub up: u64,
     /// Body bytes of the answer that reached the client's socket.
     pub down: u64,
+    /// Until the heads of the backends' answers were there; nothing where none was asked.
+    pub wait: Option<Duration>,
     /// What went wrong, for the log.
     pub note: Option<String>,
     /// The answer's `Docker-Content-Digest`, for the log.

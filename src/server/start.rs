@@ -276,6 +276,7 @@ fn standing(
             detached: service.detached.count(),
             read_only: service.hold.standing().ends,
             buffered: memory.buffered(),
+            max_connections: limiter.most(),
             open,
             parked: open.saturating_sub(in_flight),
             loops: reactor.loads(),

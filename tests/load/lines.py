@@ -13,12 +13,12 @@ QUOTED = f"(?:{PLAIN}|{ESCAPED})*"
 COLUMN = f'(?:-|""|(?:(?! ){PLAIN}|{ESCAPED})+)'
 TEXT = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<peer>[0-9a-f.:]+) " + COLUMN
-    + rf' "(?P<asked>{QUOTED})" (?P<status>[2-5]\d\d) up=\d+ down=\d+ ms=\d+ id=[0-9a-f]{{16}}'
+    + rf' "(?P<asked>{QUOTED})" (?P<status>[2-5]\d\d) up=\d+ down=\d+ ms=\d+(?: wait=\d+)? id=[0-9a-f]{{16}}'
     + rf'( claimed={COLUMN})?( note="{QUOTED}")?\n')
 FIELDS = {"time": str, "peer": str, "user": (str, type(None)), "method": str, "target": str, "status": int, "up": int,
-          "down": int, "ms": int, "id": str, "claimed": str, "note": str, "action": str, "repository": str, "reference": str,
-          "digest": str}
-NOT_ALWAYS = {"claimed", "note", "action", "repository", "reference", "digest"}
+          "down": int, "ms": int, "wait": int, "id": str, "claimed": str, "note": str, "action": str, "repository": str,
+          "reference": str, "digest": str}
+NOT_ALWAYS = {"wait", "claimed", "note", "action", "repository", "reference", "digest"}
 
 
 def text(line):

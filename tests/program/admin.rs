@@ -82,6 +82,7 @@ fn requests_and_logins_are_counted() {
         ("portreeve_auth_cache_misses_total", 2.0),
         ("portreeve_auth_hashes_total", 2.0),
         ("portreeve_max_requests", 4096.0),
+        ("portreeve_throttled_networks", 0.0),
         ("portreeve_connections_accepted_total", 1.0),
         ("portreeve_log_lines_lost_total{stream=\"stdout\"}", 0.0),
         ("portreeve_reloads_total{result=\"good\"}", 0.0),
@@ -90,6 +91,18 @@ fn requests_and_logins_are_counted() {
     }
     let up = format!("portreeve_backend_up{{backend=\"{}\"}}", backend.url());
     assert_eq!(number(&page, &up), 1.0);
+    // Those that were let in.
+    let wait = format!(
+        "portreeve_backend_wait_seconds_count{{backend=\"{}\"}}",
+        backend.url()
+    );
+    assert_eq!(number(&page, &wait), 4.0);
+    assert!(number(&page, "portreeve_max_connections") > 100.0);
+    let (open, most) = (
+        number(&page, "process_open_fds"),
+        number(&page, "process_max_fds"),
+    );
+    assert!(open > 5.0 && open < most, "{open} of {most}");
     let certificate = "portreeve_certificate_not_after_timestamp_seconds{certificate=\"0\",name=";
     assert!(page.contains(certificate), "{page}");
 }

@@ -1,6 +1,7 @@
 //! The access log: one line a request, whole, escaped, and without what is secret.
 
 use crate::support::{AUTH, Backend, Gate, basic};
+use std::time::Duration;
 
 /// The value behind `name=` in a line.
 fn part<'a>(line: &'a str, name: &str) -> &'a str {
@@ -41,6 +42,65 @@ fn a_request_is_one_line_with_all_its_parts() {
     assert_eq!(Some(part(&line, "id")), seen.field("X-Request-ID"));
     client.assert_open();
     assert_eq!(gate.log.wait_for_count(2).len(), 2);
+}
+
+/// A number in a line, or nothing.
+fn number(line: &str, name: &str) -> Option<u64> {
+    let value = line.split(name).nth(1)?;
+    let digits = value.split(|letter: char| !letter.is_ascii_digit()).next();
+    digits?.parse().ok()
+}
+
+#[test]
+fn a_slow_registry_is_told_apart_from_a_slow_client() {
+    const SLOW: Duration = Duration::from_millis(400);
+    let backend = Backend::script(|mut peer| {
+        let head = peer.head()?;
+        if head.start.contains("/slow-registry") {
+            std::thread::sleep(SLOW);
+        }
+        peer.body(head)?;
+        peer.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    });
+    for (form, ms, wait) in [("text", " ms=", " wait="), ("json", "\"ms\":", "\"wait\":")] {
+        let gate = Gate::start(&["--backend", backend.url(), "--log", form]);
+        let mut client = gate.http();
+        client.ask("GET /v2/slow-registry", &[AUTH]);
+        let line = gate.log.wait_for_text("/slow-registry");
+        let waited = number(&line, wait).unwrap();
+        assert!((400..5000).contains(&waited), "{line}");
+        assert!(number(&line, ms).unwrap() >= waited, "{line}");
+        let mut client = gate.http();
+        client.request_with("PUT /v2/slow-client", &[AUTH, "Content-Length: 5"], b"he");
+        std::thread::sleep(SLOW);
+        client.send("llo");
+        assert_eq!(client.answer().status(), 201);
+        let line = gate.log.wait_for_text("/slow-client");
+        assert!(number(&line, ms).unwrap() >= 400, "{line}");
+        assert!(number(&line, wait).unwrap() < 300, "{line}");
+        // Nobody was asked.
+        gate.http().ask("GET /v2/refused", &[]);
+        let line = gate.log.wait_for_text("/v2/refused");
+        assert_eq!(number(&line, wait), None, "{line}");
+    }
+}
+
+#[test]
+fn a_client_that_gives_up_on_a_slow_registry_leaves_a_line_that_says_how_long_it_waited() {
+    let backend = Backend::script(|mut peer| {
+        peer.head()?;
+        peer.until_closed().map(drop)
+    });
+    let gate = Gate::start(&["--backend", backend.url()]);
+    let mut client = gate.http();
+    client.request("GET /v2/a", &[AUTH]);
+    backend.wait_for_head(0);
+    drop(client);
+    let line = gate.log.wait_for_text("/v2/a");
+    assert!(
+        line.contains(" 499 ") && number(&line, " wait=").is_some(),
+        "{line}"
+    );
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn ruleset(places: &Places) -> Result<RulesetCreated, RulesetError> {
     for place in &places.files {
         allow(&mut rules, &place.path, rights(place.purpose));
     }
-    if let Some(own) = allow(&mut rules, Path::new(OWN), AccessFs::ReadFile.into()) {
+    if let Some(own) = allow(&mut rules, Path::new(OWN), rights(Use::Read)) {
         let _ = HELD.set(own);
     }
     Ok(rules)
