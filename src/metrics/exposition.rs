@@ -576,7 +576,7 @@ mod tests {
             "portreeve_backend_state{backend=\"http://127.0.0.1:5001\",state=\"unknown\"} 1",
             "portreeve_throttled_networks 1",
             "portreeve_backend_failures_total{backend=\"http://127.0.0.1:5000\"} 1",
-            "portreeve_backend_wait_seconds_bucket{le=\"0.005\",backend=\"http://127.0.0.1:5000\"} 3",
+            "portreeve_backend_wait_seconds_bucket{backend=\"http://127.0.0.1:5000\",le=\"0.005\"} 3",
             "portreeve_backend_wait_seconds_count{backend=\"http://127.0.0.1:5000\"} 4",
             "portreeve_backend_wait_seconds_sum{backend=\"http://127.0.0.1:5000\"} 2.5",
             "portreeve_certificate_not_after_timestamp_seconds{certificate=\"0\",name=\"a\\\"b\\\\c\\nd\"}",
